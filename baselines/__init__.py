@@ -1,0 +1,1 @@
+"""The competing methods of Table 1, one file each."""

@@ -1,0 +1,35 @@
+"""Applying a different operation to each image of a batch without a loop over images."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Operation = Callable[[Tensor, Tensor], Tensor]
+
+
+def apply_chosen(images: Tensor, choices: Tensor, magnitudes: Tensor, operations: Sequence[Operation]) -> Tensor:
+    """Apply to every image the operation it has chosen; one call per operation, on all its images together.
+
+    Parameters
+    ----------
+    images : Tensor [n, C, H, W]
+    choices : Tensor of int64 [n]
+        Index into `operations`; ``len(operations)`` leaves the image as it is.
+    magnitudes : Tensor [n]
+        Handed to the operations.
+    operations : sequence of callable
+        Map images [m, C, H, W] and magnitudes [m] to images [m, C, H, W].
+
+    Returns
+    -------
+    Tensor [n, C, H, W]
+        A new tensor.
+    """
+    counts = torch.bincount(choices, minlength=len(operations) + 1).tolist()
+    groups = choices.argsort(stable=True).split(counts)
+    changed = images.clone()
+    for operation, rows in zip(operations, groups, strict=False):
+        if len(rows):
+            changed[rows] = operation(images[rows], magnitudes[rows])
+    return changed

@@ -1,0 +1,110 @@
+"""Datasets: images and true labels, prepared once from pinned files. No torch here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emlc import class_maps
+from emlc.data.base import Arrays, Dataset
+from emlc.data.cifar import Cifar10, Cifar100
+from emlc.data.digits import Digits
+from emlc.data.image_folder import ImageFolder
+from emlc.errors import SuiteError
+
+__all__ = ["CLASS_MAPS", "KINDS", "Arrays", "Dataset", "open_dataset"]
+
+KINDS: Mapping[str, Callable[..., Dataset]] = {
+    "digits": Digits,
+    "cifar10": Cifar10,
+    "cifar100": Cifar100,
+    "image-folder": ImageFolder,
+}
+
+CLASS_MAPS: Mapping[str, class_maps.ClassMap] = {
+    "mnist": class_maps.MNIST,
+    "cifar10": class_maps.CIFAR10,
+    "cifar10-mslc": class_maps.CIFAR10_MSLC,
+    "cifar100-cyclic": class_maps.CIFAR100_CYCLIC,
+    "cifar100-within": class_maps.CIFAR100_WITHIN,
+    "cifar100-blocks": class_maps.CIFAR100_BLOCKS,
+}
+"""Names a profile can give as ``class_map``."""
+
+
+def open_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
+    """Return the dataset that a profile describes. Nothing is read yet.
+
+    Parameters
+    ----------
+    name : str
+        Its key in the profile's ``datasets``.
+    options : mapping
+        Its ``kind`` (a key of :data:`KINDS`) and, from its ``options``, any fact to set or replace: ``title``,
+        ``released``, ``class_map`` (a key of :data:`CLASS_MAPS`, or class -> class or list of classes), ``mean``,
+        ``std``, ``flips``; ``source``, the ``.dvc`` file that pins its bytes or, unpinned, a file or folder of your
+        own. For image folders ``source`` is required, and ``classes`` may list the folders in label order.
+
+    Raises
+    ------
+    SuiteError
+        If the kind is unknown, or an option is not one of these or of the wrong form.
+    """
+    kind = options.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise SuiteError(f"datasets.{name}.kind is {kind!r:.80}; it must be one of {', '.join(KINDS)}")
+    allowed = {*_READERS} if kind == "image-folder" else {*_READERS} - {"classes"}
+    if unknown := sorted(set(options) - allowed - {"kind"}):
+        raise SuiteError(f"datasets.{name}.options.{unknown[0]} is not an option of kind {kind!r}")
+    facts = {key: _read_option(name, key, value) for key, value in options.items() if key != "kind"}
+    if "source" in facts:
+        facts["pointers"] = (facts.pop("source"),)
+    elif kind == "image-folder":
+        raise SuiteError(f"datasets.{name}.options.source is missing: the .dvc file, archive or folder with the images")
+    return KINDS[kind](name=name, **facts)
+
+
+def _read_option(name: str, key: str, value: Any) -> Any:
+    reader, form = _READERS[key]
+    try:
+        return reader(value)
+    except (AttributeError, TypeError, ValueError):
+        raise SuiteError(f"datasets.{name}.options.{key} is {value!r:.80}; it must be {form}") from None
+
+
+def _class_map(value: Any) -> class_maps.ClassMap:
+    if isinstance(value, str):
+        if value not in CLASS_MAPS:
+            raise ValueError(value)
+        return CLASS_MAPS[value]
+    return {int(source): _classes(targets) for source, targets in value.items()}
+
+
+def _classes(targets: Any) -> tuple[int, ...]:
+    return tuple(int(target) for target in targets) if isinstance(targets, list | tuple) else (int(targets),)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    return tuple(float(number) for number in value)
+
+
+_READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "title": (_text, "a text"),
+    "released": (_text, "a date in quotes"),
+    "source": (_text, "a path"),
+    "class_map": (_class_map, f"one of {', '.join(CLASS_MAPS)}, or class numbers by class number, e.g. {{2: 7}}"),
+    "mean": (_numbers, "one number per channel"),
+    "std": (_numbers, "one number per channel"),
+    "flips": (_flag, "true or false"),
+    "classes": (lambda names: tuple(_text(name) for name in names), "the class folders' names in label order"),
+}

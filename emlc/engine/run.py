@@ -1,0 +1,153 @@
+"""From a task and a recipe to a history: everything one run is made of, put together in one place."""
+
+import importlib
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emlc.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.data.base import Arrays
+from emlc.engine.contract import Method, Setting, Training
+from emlc.engine.loop import Feed, History, train
+from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet, Stream
+from emlc.errors import SuiteError
+from emlc.models import build_model
+from emlc.seeds import derive_seed
+from emlc.tasks import Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a run is trained; a profile's settings resolved for one method and one dataset.
+
+    Attributes
+    ----------
+    implementation : str
+        Module of the method, e.g. ``baselines.mlc``.
+    options : dict
+        The method's own hyper-parameters.
+    training : Training
+    model : dict
+        ``name`` and options of :func:`emlc.models.build_model`.
+    order : str
+        A key of :data:`emlc.engine.streams.STREAMS`.
+    crop_padding : int
+        Pixels of zero padding before the random crop; 0 for none.
+    flips : bool
+    mean, std : tuple of float
+    seed : int
+    """
+
+    implementation: str
+    options: dict[str, Any]
+    training: Training
+    model: dict[str, Any]
+    order: str
+    crop_padding: int
+    flips: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    seed: int
+
+
+def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> History:
+    """Train one method on one task and return its history."""
+    method = build_method(recipe, task, arrays, device)
+    return train(method, build_feed(recipe, method, task, arrays, device), recipe.training.epochs)
+
+
+def method_class(implementation: str) -> type[Method]:
+    """Return the ``METHOD`` of a module.
+
+    Raises
+    ------
+    SuiteError
+        If there is no such module or it names no method.
+    """
+    try:
+        return importlib.import_module(implementation).METHOD
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise SuiteError(f"{implementation} is not a method: {error}; see docs/adding-a-method.md") from error
+
+
+def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> Method:
+    """Return the method in its initial state."""
+    cls = method_class(recipe.implementation)
+    channels = arrays.train_images.shape[3]
+
+    def build(role: str) -> nn.Module:
+        generator = torch.Generator().manual_seed(derive_seed("initial weights", role, recipe.seed))
+        model = {key: value for key, value in recipe.model.items() if key != "name"}
+        return build_model(recipe.model["name"], arrays.num_classes, channels, generator, **model).to(device)
+
+    setting = Setting(
+        num_classes=arrays.num_classes,
+        noisy_labels=torch.from_numpy(task.noisy_labels).to(device),
+        training=recipe.training,
+        build=build,
+        initial=_generator(torch.device("cpu"), "initial weights", recipe.implementation, recipe.seed),
+        generator=_generator(device, "method", recipe.implementation, recipe.seed),
+        device=device,
+    )
+    return cls(setting, parse_options(cls.Options, recipe.options, recipe.implementation))
+
+
+def parse_options(options: type[Any], values: dict[str, Any], implementation: str) -> Any:
+    """Return the options dataclass filled from a profile.
+
+    Raises
+    ------
+    SuiteError
+        If a key is not an option of the method.
+    """
+    known = {entry.name for entry in fields(options)}
+    for key in values:
+        if key not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise SuiteError(f"{implementation} has no option {key!r}; its options: {listed}")
+    return options(**values)
+
+
+def build_feed(recipe: Recipe, method: Method, task: Task, arrays: Arrays, device: torch.device) -> Feed:
+    """Return the batches and evaluation sets of one run, resident on `device`."""
+    noisy = _images(arrays.train_images[task.noisy_indices], task.noisy_labels, device)
+    clean = _images(arrays.train_images[task.clean_indices], task.clean_labels, device)
+    validation = _images(arrays.train_images[task.validation_indices], task.validation_labels, device)
+    test = _images(arrays.test_images, arrays.test_labels, device)
+    size = recipe.training.batch_size
+    stream = STREAMS[recipe.order]
+    clean_stream = BalancedStream if method.class_balanced else stream
+
+    def evaluation_inputs(images: Tensor) -> Tensor:
+        return normalise(images, recipe.mean, recipe.std)
+
+    return Feed(
+        noisy=_stream(stream, noisy, size * method.look_ahead, _augmentation(recipe, False), "noisy", recipe.seed),
+        clean=_stream(clean_stream, clean, size, _augmentation(recipe, method.auto_augments), "clean", recipe.seed),
+        validation=validation,
+        test=test,
+        normalise=evaluation_inputs,
+    )
+
+
+def _stream(
+    kind: type[Stream], samples: ImageSet, size: int, augmentation: Augmentation, name: str, seed: int
+) -> Stream:
+    return kind(samples, size, augmentation, _generator(samples.images.device, name, seed))
+
+
+def _augmentation(recipe: Recipe, auto: bool) -> Augmentation:
+    rgb = len(recipe.mean) == 3
+    pipeline = CropFlipAutoAugment if auto and rgb else CropFlip
+    return pipeline(recipe.crop_padding, recipe.flips, recipe.mean, recipe.std)
+
+
+def _images(images: Any, labels: Any, device: torch.device) -> ImageSet:
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(pixels.to(device), torch.from_numpy(labels).to(device))
+
+
+def _generator(device: torch.device, *axes: object) -> torch.Generator:
+    return torch.Generator(device).manual_seed(derive_seed(*axes))

@@ -1,0 +1,13 @@
+"""The suite's own error: a mistake that one clear line explains."""
+
+
+class SuiteError(Exception):
+    """Bad input, a broken artefact or a failed run, told in one line: what is wrong and what to do.
+
+    Every command line program of the suite turns it into ``error: <line>`` on standard error and a non-zero exit
+    status; any other exception is a defect of the suite and keeps its traceback.
+    """
+
+
+class DivergenceError(SuiteError):
+    """Training produced a value that is not finite, so nothing after it can be trusted."""

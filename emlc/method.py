@@ -1,0 +1,161 @@
+"""Enhanced Meta Label Correction: Algorithm 1 with the meta-gradient of Algorithm 2 and the teacher of Fig. 3."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
+from emlc.errors import SuiteError
+from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
+from emlc.metagrad.tape import Tape
+from emlc.teacher import CORRUPTIONS, Teacher
+
+
+@dataclass(frozen=True)
+class Options:
+    """EMLC's hyper-parameters; the defaults are the paper's, with the learning rate of the released code.
+
+    Attributes
+    ----------
+    look_ahead : int
+        k, the student steps per teacher update.
+    meta_gradient : str
+        A key of :data:`emlc.metagrad.META_GRADIENTS`.
+    corruption : str
+        How half of each clean batch is corrupted for the label-retaining loss: ``adversarial``, ``random``, or
+        ``none`` to leave the labels alone (set `bce_weight` to 0 with it).
+    teacher_lr : float
+        Of the teacher's plain SGD (no momentum, no weight decay).
+    ce_weight, bce_weight, meta_weight : float
+        Of the three losses of equation 12.
+    clean_statistics : bool
+        Whether the student's running statistics see the clean batch too, as in the released code.
+    """
+
+    look_ahead: int = 1
+    meta_gradient: str = "fpmg"
+    corruption: str = "adversarial"
+    teacher_lr: float = 0.02
+    ce_weight: float = 1.0
+    bce_weight: float = 1.0
+    meta_weight: float = 1.0
+    clean_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse names that nothing answers to."""
+        _known("meta_gradient", self.meta_gradient, META_GRADIENTS)
+        _known("corruption", self.corruption, CORRUPTIONS)
+        if self.look_ahead < 1:
+            raise SuiteError(f"look_ahead is {self.look_ahead}; it counts student steps and must be at least 1")
+
+
+def _known(key: str, name: str, known: object) -> None:
+    if name not in known:
+        raise SuiteError(f"unknown {key} {name!r}; known: {', '.join(sorted(known))}")
+
+
+class EMLC(Method):
+    """Enhanced Meta Label Correction (the paper, section 3)."""
+
+    Options = Options
+    auto_augments = True
+
+    def __init__(self, setting: Setting, options: Options) -> None:
+        super().__init__(setting)
+        self.options = options
+        self.look_ahead = options.look_ahead
+        self.student = setting.build("student")
+        self.teacher = Teacher(setting.build("teacher"), setting.num_classes, setting.initial).to(setting.device)
+        self.optimiser = student_sgd(self.student, setting.training)
+        self.teacher_optimiser = torch.optim.SGD(self.teacher.parameters(), lr=options.teacher_lr)
+        self.meta_gradient = META_GRADIENTS[options.meta_gradient]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Put both networks into training mode and decay both learning rates alike."""
+        super().begin_epoch(epoch)
+        self.teacher.train()
+        training = self.setting.training
+        set_learning_rate(self.teacher_optimiser, self.options.teacher_lr * training.learning_rate(epoch) / training.lr)
+
+    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+        """Make k student steps on corrected labels, then one teacher step on equation 12."""
+        soft_targets, ce, bce = self._teach(noisy, clean)
+        window, losses = self._learn(noisy, clean, soft_targets)
+        meta = surrogate_loss(self.meta_gradient(window), soft_targets)
+        options = self.options
+        self.teacher_optimiser.zero_grad()
+        (options.ce_weight * ce + options.bce_weight * bce + options.meta_weight * meta).backward()
+        self.teacher_optimiser.step()
+        return losses | {"teacher_ce": ce.detach(), "teacher_bce": bce.detach()}
+
+    def _teach(self, noisy: Batch, clean: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Return the soft targets of each look-ahead step, L_CE and L_BCE, from one forward pass of the teacher."""
+        count = len(noisy.labels)
+        features, prediction = self.teacher.encode(torch.cat([noisy.inputs, clean.inputs]))
+        given = self._half_corrupted(clean.labels, prediction[count:])
+        correction = self.teacher.correct(features, prediction, torch.cat([noisy.labels, given]))
+        ce = F.cross_entropy(prediction[count:], clean.labels)
+        bce = F.binary_cross_entropy_with_logits(correction.retain[count:], (given == clean.labels).to(ce.dtype))
+        return correction.soft_targets[:count].chunk(self.look_ahead), ce, bce
+
+    def _half_corrupted(self, labels: Tensor, prediction: Tensor) -> Tensor:
+        """Return clean labels with every second one corrupted (section 3.6)."""
+        corrupted = CORRUPTIONS[self.options.corruption](labels, prediction, self.setting.generator)
+        every_second = torch.arange(len(labels), device=labels.device) % 2 == 0
+        return torch.where(every_second, corrupted, labels)
+
+    def _learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
+        """Take the k real student steps and return what a meta-gradient needs to look back on them."""
+        velocity = self._velocity()
+        chunks = noisy.inputs.chunk(self.look_ahead)
+        steps, losses = zip(*map(self._student_step, chunks, soft_targets), strict=True)
+        final = dict(self.student.named_parameters())
+        objective, feedback = self._feedback(final, clean)
+        group = self.optimiser.param_groups[0]
+        window = Window(
+            student=self.student,
+            steps=steps,
+            final=final,
+            feedback=feedback,
+            clean_inputs=clean.inputs,
+            clean_labels=clean.labels,
+            lr=group["lr"],
+            momentum=group["momentum"],
+            weight_decay=group["weight_decay"],
+            velocity=velocity,
+        )
+        return window, {"student_loss": torch.stack(losses).mean(), "meta_objective": objective}
+
+    def _student_step(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Step, Tensor]:
+        """Take one real optimiser step, keeping the forward pass on tape for the meta-gradient."""
+        params = {name: value.detach().clone() for name, value in self.student.named_parameters()}
+        tape = Tape(self.student)
+        with tape:
+            logits = self.student(inputs)
+        loss = F.cross_entropy(logits, soft_targets.detach())
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return Step(params, inputs, soft_targets, partial(tape.jvp, logits, params)), loss.detach()
+
+    def _feedback(self, params: Params, clean: Batch) -> tuple[Tensor, Params]:
+        """Return the clean loss after the look-ahead and its gradient g_w."""
+        if self.options.clean_statistics:
+            loss = F.cross_entropy(self.student(clean.inputs), clean.labels)
+            gradients = torch.autograd.grad(loss, tuple(params.values()))
+            return loss.detach(), dict(zip(params, gradients, strict=True))
+        return clean_feedback(self.student, params, clean.inputs, clean.labels)
+
+    def _velocity(self) -> Params:
+        """Return a copy of the student optimiser's momentum buffers, zeros before its first step."""
+        state = self.optimiser.state
+        return {
+            name: state[value]["momentum_buffer"].clone() if state[value] else torch.zeros_like(value)
+            for name, value in self.student.named_parameters()
+        }
+
+
+METHOD = EMLC

@@ -1,0 +1,133 @@
+"""What is known to be wrong with published numbers: a YAML file beside the tables, with its own small vocabulary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from emlc.cells import Cell
+from emlc.errors import SuiteError
+
+_ENTRY = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["method", "dataset", "defect", "comparable", "evidence", "explanation"],
+    "properties": {
+        "method": {"type": "string", "minLength": 1},
+        "dataset": {"type": "string", "minLength": 1},
+        "noise_type": {"type": "string"},
+        "noise_rates": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 1},
+        "defect": {"type": "string"},
+        "comparable": {"type": "boolean"},
+        "evidence": {"enum": ["verified", "inferred", "unknown"]},
+        "explanation": {"type": "string", "minLength": 1},
+    },
+}
+_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["vocabulary", "cells"],
+    "properties": {
+        "vocabulary": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
+        "cells": {"type": "array", "items": _ENTRY},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A known defect of some cells of one method's published row.
+
+    Attributes
+    ----------
+    method, dataset : str
+        Which row and which half of the table.
+    name : str
+        A word of the file's vocabulary, e.g. ``shifted-column``.
+    comparable : bool
+        False if the number is not what its column says, so that no result can deviate from it.
+    evidence : str
+        ``verified``, ``inferred`` or ``unknown``.
+    explanation : str
+        What is wrong and how it is known.
+    noise_type : str or None
+        Only cells of this type; None for all.
+    noise_rates : tuple of float
+        Only cells of these rates; empty for all.
+    """
+
+    method: str
+    dataset: str
+    name: str
+    comparable: bool
+    evidence: str
+    explanation: str
+    noise_type: str | None = None
+    noise_rates: tuple[float, ...] = ()
+
+    def covers(self, cell: Cell) -> bool:
+        """Whether the published `cell` has this defect."""
+        own = Cell(self.method, self.dataset, noise_type=self.noise_type or "")
+        return (
+            (own.method_key, own.dataset_key) == (cell.method_key, cell.dataset_key)
+            and (self.noise_type is None or own.noise[0] == cell.noise[0])
+            and (not self.noise_rates or cell.noise_rate in self.noise_rates)
+        )
+
+
+def read_provenance(path: Path) -> list[Defect]:
+    """Read a provenance file.
+
+    Raises
+    ------
+    SuiteError
+        If the file cannot be read, is not YAML, breaks the schema or uses a defect that its vocabulary does not
+        explain.
+    """
+    content = _load(Path(path))
+    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))
+    if fault is not None:
+        raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {_one_line(fault.message)}")
+    for entry in content["cells"]:
+        if entry["defect"] not in content["vocabulary"]:
+            raise SuiteError(
+                f"{path}: defect {entry['defect']!r} of {entry['method']} is not in its vocabulary; add it there"
+            )
+    return [_defect(entry) for entry in content["cells"]]
+
+
+def defect_of(cell: Cell, provenance: Sequence[Defect]) -> Defect | None:
+    """Return the defect of a published cell, None if none is known.
+
+    Raises
+    ------
+    SuiteError
+        If two entries cover the cell.
+    """
+    found = [defect for defect in provenance if defect.covers(cell)]
+    if len(found) > 1:
+        noise = f"{cell.noise_type} {cell.noise_rate}"
+        raise SuiteError(f"two provenance entries cover {cell.method} on {cell.dataset} {noise}; keep one")
+    return found[0] if found else None
+
+
+def _load(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise SuiteError(f"{path} is not valid YAML ({_one_line(error)})") from error
+
+
+def _defect(entry: dict[str, Any]) -> Defect:
+    rest = {key: value for key, value in entry.items() if key not in ("defect", "noise_rates")}
+    return Defect(name=entry["defect"], noise_rates=tuple(entry.get("noise_rates", ())), **rest)
+
+
+def _one_line(message: object) -> str:
+    text = " ".join(str(message).split())
+    return text if len(text) <= 200 else text[:200] + "..."

@@ -1,0 +1,110 @@
+"""The teacher of Fig. 3: its own feature extractor and classifier, a label embedding, and a gate between them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EMBEDDING = 128
+HIDDEN = 128
+"""Sizes of the label embedding and of the gate's hidden layer (MitchellKT/Enhanced-Meta-Label-Correction)."""
+
+
+class Correction(NamedTuple):
+    """What the teacher says of a batch.
+
+    Attributes
+    ----------
+    soft_targets : Tensor [n, C]
+        q = w onehot(label) + (1 - w) softmax(prediction).
+    prediction : Tensor [n, C]
+        Logits of the teacher's own classifier.
+    retain : Tensor [n]
+        Logits of the gate's weight w on the given label.
+    """
+
+    soft_targets: Tensor
+    prediction: Tensor
+    retain: Tensor
+
+
+class Gate(nn.Module):
+    """MLP on [features ; label embedding] with one output: how far to trust the given label.
+
+    Parameters
+    ----------
+    feature_dim, num_classes : int
+    generator : torch.Generator
+        Draws the initial weights (standard normal embedding, default-uniform linear layers).
+    """
+
+    def __init__(self, feature_dim: int, num_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_classes, EMBEDDING)
+        self.hidden = nn.Linear(feature_dim + EMBEDDING, HIDDEN)
+        self.output = nn.Linear(HIDDEN, 1)
+        with torch.no_grad():
+            self.embedding.weight.normal_(generator=generator)
+            for layer in (self.hidden, self.output):
+                bound = layer.in_features**-0.5
+                layer.weight.uniform_(-bound, bound, generator=generator)
+                layer.bias.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Return the retain logit [n] for features [n, d] and given labels [n]."""
+        joint = torch.cat([features, self.embedding(labels)], dim=1)
+        return self.output(F.relu(self.hidden(joint))).squeeze(1)
+
+
+class Teacher(nn.Module):
+    """q_alpha(y | x, given label), independent of the student (section 3.6).
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        With ``features(x) -> [n, d]``, ``classifier`` and ``feature_dim``.
+    num_classes : int
+    generator : torch.Generator
+        For the gate's initial weights.
+    """
+
+    def __init__(self, backbone: nn.Module, num_classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.gate = Gate(backbone.feature_dim, num_classes, generator)
+
+    def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features [n, d] and prediction logits [n, C]."""
+        features = self.backbone.features(inputs)
+        return features, self.backbone.classifier(features)
+
+    def correct(self, features: Tensor, prediction: Tensor, labels: Tensor) -> Correction:
+        """Gate between the prediction and the given labels [n]."""
+        retain = self.gate(features, labels)
+        weight = torch.sigmoid(retain).unsqueeze(1)
+        given = F.one_hot(labels, prediction.shape[1]).to(prediction.dtype)
+        return Correction(weight * given + (1 - weight) * prediction.softmax(dim=1), prediction, retain)
+
+    def forward(self, inputs: Tensor, labels: Tensor) -> Correction:
+        """Correct the labels [n] given with the images `inputs` [n, ...]."""
+        return self.correct(*self.encode(inputs), labels)
+
+
+def corrupt_at_random(labels: Tensor, prediction: Tensor, generator: torch.Generator) -> Tensor:
+    """Return uniform i.i.d. labels [n] (section 3.6, random corruption); the true one may come up."""
+    return torch.randint(prediction.shape[1], labels.shape, generator=generator, device=labels.device)
+
+
+def corrupt_adversarially(labels: Tensor, prediction: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the strongest incorrect prediction of the teacher's classifier for each sample, [n]."""
+    return prediction.detach().scatter(1, labels.unsqueeze(1), float("-inf")).argmax(dim=1)
+
+
+def leave_alone(labels: Tensor, prediction: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the labels [n] as they are."""
+    return labels
+
+
+CORRUPTIONS = {"none": leave_alone, "random": corrupt_at_random, "adversarial": corrupt_adversarially}
+"""How half of each clean batch is corrupted for the label-retaining loss."""

@@ -1,0 +1,1 @@
+"""The steps of the benchmark: one importable, executable module per step, and their Snakemake rules."""

@@ -1,0 +1,149 @@
+"""Aggregate run records to the cells of a table: mean, standard deviation and number of seeds."""
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emlc.artefacts import write_json, write_text
+from emlc.cells import RESULT_COLUMNS
+from emlc.data import open_dataset
+from emlc.errors import SuiteError
+from emlc.records import COMPLETED, read_record
+from pipelines.cli import Parser, run
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, runs
+
+NOT_RUN = "not run"
+
+
+def collect(settings: Settings, folder: Path) -> list[dict[str, Any]]:
+    """Return one summary per run of the profile, in the profile's order.
+
+    Parameters
+    ----------
+    settings : dict
+    folder : Path
+        Holds ``<run.folder>/record.json``.
+
+    Returns
+    -------
+    list of dict
+        ``run`` (its axes), ``status``, and ``record`` (None where there is none).
+
+    Raises
+    ------
+    SuiteError
+        If a record is damaged, edited, or of another run or profile.
+    """
+    return [_summary(settings, which, folder / which.folder / "record.json") for which in runs(settings)]
+
+
+def _summary(settings: Settings, which: Run, path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"run": which, "status": NOT_RUN, "record": None}
+    record = read_record(path)
+    if {key: record["run"][key] for key in Run._fields} != which._asdict():
+        raise SuiteError(f"{path} is the record of another run ({record['run']}); delete it and run again")
+    if record["config"]["profile"] != settings["profile"]:
+        raise SuiteError(f"{path} is of profile {record['config']['profile']}, not {settings['profile']}")
+    return {"run": which, "status": record["status"], "record": record}
+
+
+def aggregate(settings: Settings, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the table as plain data: cells in the profile's order, and what the page says about it.
+
+    A cell's accuracy is the mean over the seeds that completed, by the profile's ``selection``; its standard
+    deviation is that of a sample (n - 1).
+    """
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for item in summaries:
+        which = item["run"]
+        groups.setdefault((which.method, which.dataset, which.noise, which.rate), []).append(item)
+    return {
+        "profile": settings["profile"],
+        "protocol": settings["protocol"],
+        "selection": settings["selection"],
+        "seeds": settings["seeds"],
+        "datasets": _datasets(settings, summaries),
+        "methods": [method["label"] for method in settings["methods"].values()],
+        "cells": [_cell(settings, group) for group in groups.values()],
+    }
+
+
+def _cell(settings: Settings, group: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    which = group[0]["run"]
+    completed = [item["record"] for item in group if item["status"] == COMPLETED]
+    accuracies = [record["test_accuracy"][settings["selection"]] for record in completed]
+    return {
+        "method": settings["methods"][which.method]["label"],
+        "dataset": _title(settings, which.dataset),
+        "noise_type": which.noise,
+        "noise_rate": which.rate,
+        "mean": round(statistics.fmean(accuracies), 4) if accuracies else None,
+        "std": round(statistics.stdev(accuracies), 4) if len(accuracies) > 1 else None,
+        "n_seeds": len(accuracies),
+        "accuracies": accuracies,
+        "effective_rates": [round(record["task"]["effective_rate"], 4) for record in completed],
+        "failed": [_failure(item) for item in group if item["status"] not in (COMPLETED, NOT_RUN)],
+        "missing": sum(item["status"] == NOT_RUN for item in group),
+    }
+
+
+def _failure(item: dict[str, Any]) -> dict[str, Any]:
+    return {"seed": item["run"].seed, "folder": item["run"].folder, "error": item["record"]["error"]}
+
+
+def _datasets(settings: Settings, summaries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    facts = {}
+    for item in summaries:
+        if item["record"] is not None:
+            facts.setdefault(item["run"].dataset, item["record"]["data"])
+    return [
+        {"title": _title(settings, name), **facts.get(name, {})}
+        for name in dict.fromkeys(column["dataset"] for column in settings["columns"])
+    ]
+
+
+def _title(settings: Settings, dataset: str) -> str:
+    return open_dataset(dataset, dataset_options(settings, dataset)).title
+
+
+def as_csv(table: dict[str, Any]) -> str:
+    """Return the tidy table: one line per cell, the accuracy in %."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, RESULT_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table["cells"])
+    return text.getvalue()
+
+
+def as_metrics(table: dict[str, Any]) -> dict[str, Any]:
+    """Return the means as nested plain data for ``dvc metrics``: dataset, noise, method."""
+    metrics: dict[str, Any] = {}
+    for cell in table["cells"]:
+        noise = f"{cell['noise_type']}-{cell['noise_rate']}"
+        metrics.setdefault(cell["dataset"], {}).setdefault(noise, {})[cell["method"]] = cell["mean"]
+    return metrics
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step."""
+    parser = Parser("pipelines.aggregate", description=__doc__)
+    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
+    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
+    parser.add_argument("--csv", type=Path, required=True, help="tidy table to write")
+    parser.add_argument("--json", type=Path, required=True, help="the same with seeds and failures")
+    parser.add_argument("--metrics", type=Path, required=True, help="nested means for dvc metrics")
+    args = parser.parse_args(argv)
+    settings = load_settings(args.config)
+    table = aggregate(settings, collect(settings, args.runs))
+    write_text(args.csv, as_csv(table))
+    write_json(args.json, table)
+    write_json(args.metrics, as_metrics(table))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

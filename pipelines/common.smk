@@ -1,0 +1,50 @@
+from snakemake.exceptions import WorkflowError
+
+from emlc.data import open_dataset
+from emlc.errors import SuiteError
+from pipelines.pointers import read_pointer
+from pipelines.settings import ROOT, Run, dataset_options, run_spec, runs, task_spec, validated
+from pipelines.sources import sources
+
+try:
+    SETTINGS = validated(config)
+except SuiteError as error:
+    raise WorkflowError(str(error)) from None
+
+PROFILE = SETTINGS["profile"]
+
+
+wildcard_constraints:
+    dataset="[a-z0-9-]+",
+    noise="[a-z0-9-]+",
+    rate=r"[0-9.]+",
+    method="[a-z0-9-]+",
+    seed="[0-9]+",
+
+
+def run_of(wildcards):
+    """The run that a record's path names."""
+    return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), int(wildcards.seed))
+
+
+def records(wildcards):
+    """The record of every run of the profile."""
+    return [f"results/runs/{PROFILE}/{run.folder}/record.json" for run in runs(SETTINGS)]
+
+
+def pointers():
+    """Every .dvc file of the profile's datasets, by the file that it pins (relative to the repository)."""
+    names = {column["dataset"] for column in SETTINGS["columns"]}
+    datasets = [open_dataset(name, dataset_options(SETTINGS, name)) for name in sorted(names)]
+    pinned = [pointer for dataset in datasets for pointer in dataset.pointers if pointer.endswith(".dvc")]
+    return {str(read_pointer(ROOT / pointer).target.relative_to(ROOT)): pointer for pointer in pinned}
+
+
+def dataset_files(wildcards):
+    """The files that a dataset is prepared from."""
+    dataset = open_dataset(wildcards.dataset, dataset_options(SETTINGS, wildcards.dataset))
+    by_pointer = {pointer: file for file, pointer in POINTERS.items()}
+    return [by_pointer.get(pointer, pointer) for pointer in dataset.pointers]
+
+
+POINTERS = pointers()

@@ -1,0 +1,102 @@
+"""Draw the convergence curves: test accuracy after every epoch, mean and spread over seeds, one panel per column."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+
+from emlc.artefacts import atomic_path
+from emlc.records import COMPLETED
+from pipelines.aggregate import collect
+from pipelines.cli import Parser, run
+from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+
+
+def curves(settings: Settings, folder: Path) -> pd.DataFrame:
+    """Return the tidy curves: one line per run and epoch of every completed record, test accuracy in %."""
+    rows = [
+        {**item["run"]._asdict(), "method": record["run"]["label"], "dataset": record["run"]["title"]}
+        | {"epoch": epoch["epoch"] + 1, "test_accuracy": epoch["test_accuracy"]}
+        for item in collect(settings, folder)
+        if (record := item["record"]) and item["status"] == COMPLETED
+        for epoch in record["epochs"]
+    ]
+    names = ["dataset", "noise", "rate", "method", "seed", "epoch", "test_accuracy"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def means(tidy: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean curve of every method (columns) over epochs (rows), for ``dvc plots``."""
+    order = list(dict.fromkeys(tidy["method"]))
+    wide = tidy.pivot_table(index="epoch", columns="method", values="test_accuracy", aggfunc="mean")
+    return wide.reindex(columns=order).round(4)
+
+
+def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
+    """Return the figure: one panel per noise setting, band = standard deviation over seeds."""
+    sns.set_theme(style="ticks", context="paper", font_scale=1.1)
+    tidy = tidy.assign(panel=[_panel(*key) for key in zip(tidy["dataset"], tidy["noise"], tidy["rate"], strict=True)])
+    methods = list(dict.fromkeys(tidy["method"]))
+    grid = sns.relplot(
+        tidy,
+        x="epoch",
+        y="test_accuracy",
+        hue="method",
+        style="method",
+        hue_order=methods,
+        style_order=methods,
+        col="panel",
+        col_wrap=3,
+        kind="line",
+        errorbar="sd",
+        palette=sns.color_palette("colorblind", len(methods)),
+        markers=list(MARKERS[: len(methods)]),
+        markevery=3,
+        dashes=False,
+        height=2.8,
+        aspect=1.15,
+    )
+    grid.set_titles("{col_name}").set_axis_labels("Epoch", "Test accuracy (%)")
+    grid.legend.set_title(f"mean ± std, n = {len(settings['seeds'])} seeds")
+    return grid.figure
+
+
+def _panel(dataset: str, noise: str, rate: float) -> str:
+    return f"{dataset}, {noise} {rate:.0%}"
+
+
+def save(tidy: pd.DataFrame, settings: Settings, out: Path) -> None:
+    """Write the figure (PNG, SVG), the tidy CSV and one CSV of means per column; bytes depend on the records only."""
+    with atomic_path(out / "convergence.csv") as path:
+        tidy.to_csv(path, index=False, lineterminator="\n")
+    for column in settings["columns"]:
+        chosen = tidy[(tidy["noise"] == column["noise"]) & (tidy["rate"] == column["rate"])]
+        name = f"{column['dataset']}_{column['noise']}-{column['rate']}.csv"
+        with atomic_path(out / "convergence" / name) as path:
+            means(chosen).to_csv(path, lineterminator="\n")
+    mpl.rcParams["svg.hashsalt"] = "emlc"
+    figure = draw(tidy, settings)
+    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        with atomic_path(out / f"convergence.{suffix}") as path:
+            figure.savefig(path, format=suffix, dpi=150, metadata=metadata)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step."""
+    parser = Parser("pipelines.curves", description=__doc__)
+    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
+    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    args = parser.parse_args(argv)
+    mpl.use("agg")
+    settings = load_settings(args.config)
+    save(curves(settings, args.runs), settings, args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

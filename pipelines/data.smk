@@ -1,0 +1,65 @@
+# Pinned bytes -> prepared arrays -> tasks.
+
+
+rule settings:
+    """The profile as all steps read it; a change of it alone re-runs nothing, a change of what a run needs does."""
+    output:
+        "results/settings.json",
+    params:
+        settings=SETTINGS,
+    log:
+        "results/logs/settings.log",
+    run:
+        from emlc.artefacts import write_json
+
+        write_json(output[0], params.settings)
+
+
+for file, pointer in POINTERS.items():
+
+    rule:
+        name:
+            f"fetch_{pointer.replace('/', '_').replace('.', '_').replace('-', '_')}"
+        input:
+            pointer=pointer,
+        output:
+            file,
+        log:
+            f"results/logs/fetch/{Path(file).name}.log",
+        params:
+            mirror=["--mirror", SETTINGS["mirror"]] if SETTINGS.get("mirror") else [],
+        shell:
+            "python -m pipelines.fetch {input.pointer:q} {params.mirror:q} > {log:q} 2>&1"
+
+
+rule prepare:
+    input:
+        files=dataset_files,
+        settings=ancient("results/settings.json"),
+        sources=sources("pipelines.prepare"),
+    output:
+        "results/data/{dataset}.npz",
+    params:
+        options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
+    log:
+        "results/logs/prepare/{dataset}.log",
+    shell:
+        "python -m pipelines.prepare --config {input.settings:q} --dataset {wildcards.dataset:q}"
+        " --out {output:q} > {log:q} 2>&1"
+
+
+rule inject:
+    input:
+        data="results/data/{dataset}.npz",
+        settings=ancient("results/settings.json"),
+        sources=sources("pipelines.inject"),
+    output:
+        f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
+    params:
+        spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
+    log:
+        f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.log",
+    shell:
+        "python -m pipelines.inject --config {input.settings:q} --data {input.data:q} --dataset {wildcards.dataset:q}"
+        " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"
+        " --out {output:q} > {log:q} 2>&1"

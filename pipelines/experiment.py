@@ -1,0 +1,115 @@
+"""One run, from its artefacts to the content of its record. Imported late: this is where torch comes in."""
+
+import platform
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emlc.data import open_dataset
+from emlc.data.store import load_arrays
+from emlc.engine.contract import Training
+from emlc.engine.loop import History, select_epoch
+from emlc.engine.run import Recipe
+from emlc.engine.run import run as train_recipe
+from emlc.errors import SuiteError
+from emlc.records import COMPLETED, FAILED, scores
+from emlc.tasks import Task, load_task
+from pipelines.settings import Run, Settings, dataset_options, run_spec
+
+FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError)
+"""What a diverged run, a bad hyper-parameter or a full device memory raises inside the training."""
+
+
+def execute(settings: Settings, run: Run, data: Path, task_file: Path) -> tuple[dict[str, Any], History]:
+    """Train one run and return the content of its record and its history (empty if it failed while training).
+
+    Raises
+    ------
+    SuiteError
+        If the profile, the data or the task cannot be trusted.
+    """
+    spec = run_spec(settings, run)
+    arrays, checksum = load_arrays(data)
+    task = load_task(task_file, expect_data_sha256=checksum)
+    dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
+    device = _device(spec["device"])
+    torch.set_num_threads(spec["threads"])
+    torch.use_deterministic_algorithms(True)
+    recipe = _recipe(spec, dataset, run.seed)
+    content = {
+        "run": {**run._asdict(), "label": settings["methods"][run.method]["label"], "title": dataset.title},
+        "config": spec,
+        "task": _task_facts(task),
+        "data": {"sha256": checksum, "released": dataset.released},
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "device": _device_name(device),
+    }
+    started = time.perf_counter()
+    try:
+        history = train_recipe(recipe, task, arrays, device)
+    except FAILURES as error:
+        return {**content, "status": FAILED, "error": _one_line(error)}, History()
+    return {**content, **_results(history), "timing": _timing(history, started, device)}, history
+
+
+def _recipe(spec: dict[str, Any], dataset: Any, seed: int) -> Recipe:
+    training = {**spec["training"], "milestones": tuple(spec["training"].get("milestones", ()))}
+    return Recipe(
+        implementation=spec["implementation"],
+        options=spec["options"],
+        training=Training(**training),
+        model=spec["model"],
+        order=spec["order"],
+        crop_padding=spec["crop_padding"],
+        flips=dataset.flips,
+        mean=dataset.mean,
+        std=dataset.std,
+        seed=seed,
+    )
+
+
+def _results(history: History) -> dict[str, Any]:
+    selected = select_epoch(history.epochs)
+    return {
+        "status": COMPLETED,
+        "selected_epoch": selected,
+        "test_accuracy": scores(history.epochs, selected),
+        "epochs": history.epochs,
+    }
+
+
+def _timing(history: History, started: float, device: torch.device) -> dict[str, Any]:
+    on_gpu = device.type == "cuda"
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds_per_epoch": [round(seconds, 6) for seconds in history.seconds],
+        "total_seconds": round(time.perf_counter() - started, 6),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else kilobytes * 1024,
+    }
+
+
+def _task_facts(task: Task) -> dict[str, Any]:
+    return {
+        "sha256": task.sha256,
+        "effective_rate": task.effective_rate,
+        "clean": len(task.clean_labels),
+        "noisy": len(task.noisy_labels),
+        "warnings": list(task.warnings),
+    }
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SuiteError("the profile asks for device cuda but PyTorch sees no GPU; use --config device=cpu (or auto)")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

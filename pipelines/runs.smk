@@ -1,0 +1,28 @@
+# Task -> run.
+
+
+rule train:
+    input:
+        data="results/data/{dataset}.npz",
+        task=f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
+        settings=ancient("results/settings.json"),
+        sources=lambda wildcards: sources(
+            "pipelines.train", run_spec(SETTINGS, run_of(wildcards))["implementation"]
+        ),
+    output:
+        record=f"results/runs/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}/record.json",
+        history=f"results/runs/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}/history.csv",
+        steps=f"results/runs/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}/steps.csv",
+    params:
+        spec=lambda wildcards: run_spec(SETTINGS, run_of(wildcards)),
+        folder=subpath(output.record, parent=True),
+    threads: SETTINGS["threads"]
+    resources:
+        gpu=int(SETTINGS["device"] != "cpu"),
+    log:
+        f"results/logs/runs/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}.log",
+    shell:
+        "python -m pipelines.train --config {input.settings:q} --data {input.data:q} --task {input.task:q}"
+        " --method {wildcards.method:q} --dataset {wildcards.dataset:q} --noise {wildcards.noise:q}"
+        " --rate {wildcards.rate:q} --seed {wildcards.seed:q} --keep-going"
+        " --out {params.folder:q} > {log:q} 2>&1"

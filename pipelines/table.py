@@ -1,0 +1,144 @@
+"""Print a table of accuracies in the paper's layout, each method beside its published row and the difference."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from emlc.artefacts import read_json, write_text
+from emlc.cells import Cell, read_published
+from pipelines.cli import Parser, run
+
+REFERENCE = "CIFAR-10"
+"""Whose published columns stand beside a dataset that the paper does not have."""
+
+ABSENT = "–"
+Column = tuple[str, float]
+
+SELECTION_TEXT = {
+    "best-clean": "the epoch with the best clean-set accuracy (section 4.1; ties by lower clean loss)",
+    "last": "the last epoch",
+    "best-test": "the epoch with the best test accuracy",
+    "mean-last-5": "the mean of the last five epochs",
+}
+
+
+def as_markdown(table: dict[str, Any], published: Sequence[Cell]) -> str:
+    """Return the page: one section per dataset, first those of the profile, then the paper's that have no record.
+
+    Parameters
+    ----------
+    table : dict
+        As :func:`pipelines.aggregate.aggregate` returns it.
+    published : sequence of Cell
+        The paper's table.
+    """
+    titles = [dataset["title"] for dataset in table["datasets"]]
+    absent = [title for title in dict.fromkeys(cell.dataset for cell in published) if title not in titles]
+    sections = [_section(table, published, title) for title in [*titles, *absent]]
+    return "\n\n".join([f"# Table 1, profile `{table['profile']}`", _about(table), *sections, *_failures(table)]) + "\n"
+
+
+def _about(table: dict[str, Any]) -> str:
+    datasets = "; ".join(_dataset_text(dataset) for dataset in table["datasets"])
+    seeds = ", ".join(str(seed) for seed in table["seeds"])
+    return (
+        f"Test accuracy (%), mean ± standard deviation over seeds {seeds}; protocol `{table['protocol']}`; reported is "
+        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column. *Paper* rows are published numbers, "
+        f"which no record here backs; differences across data sets are not comparable and stand in parentheses. "
+        f"Data: {datasets}."
+    )
+
+
+def _dataset_text(dataset: dict[str, Any]) -> str:
+    if "sha256" not in dataset:
+        return f"{dataset['title']} (no record)"
+    return f"{dataset['title']} of {dataset['released']}, sha256 {dataset['sha256'][:12]}"
+
+
+def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> str:
+    cells = {(c["method"], c["noise_type"], c["noise_rate"]): c for c in table["cells"] if c["dataset"] == title}
+    beside = title if any(cell.dataset == title for cell in published) else REFERENCE
+    paper = {(c.method, *c.noise): c for c in published if c.dataset == beside}
+    columns = list(dict.fromkeys(key[1:] for key in cells or paper))
+    rows = [
+        row
+        for method in table["methods"]
+        for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title)
+    ]
+    header = ["Method", *(_column_name(column) for column in columns)]
+    return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
+
+
+def _method_rows(
+    method: str,
+    columns: Sequence[Column],
+    cells: dict[tuple[str, str, float], dict[str, Any]],
+    paper: dict[tuple[str, str, float | None], Cell],
+    beside: str,
+    comparable: bool,
+) -> list[list[str]]:
+    measured = [cells.get((method, *column)) for column in columns]
+    reported = [paper.get((method, *column)) for column in columns]
+    best = [_best(cells, column) for column in columns]
+    rows = [[method, *(_measured(cell, top) for cell, top in zip(measured, best, strict=True))]]
+    if any(reported):
+        rows.append([f"↳ *paper, {beside}*", *(_published(cell) for cell in reported)])
+        pairs = zip(measured, reported, strict=True)
+        rows.append(["↳ *difference*", *(_difference(ours, theirs, comparable) for ours, theirs in pairs)])
+    return rows
+
+
+def _best(cells: dict[tuple[str, str, float], dict[str, Any]], column: Column) -> float | None:
+    means = [cell["mean"] for key, cell in cells.items() if key[1:] == column and cell["mean"] is not None]
+    return max(means, default=None)
+
+
+def _measured(cell: dict[str, Any] | None, best: float | None) -> str:
+    if cell is None or (cell["mean"] is None and not cell["failed"]):
+        return "not run"
+    if cell["mean"] is None:
+        return "failed"
+    text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
+    text = f"**{text}**" if cell["mean"] == best else text
+    lost = [f"{len(cell['failed'])} failed"] * bool(cell["failed"]) + [f"{cell['missing']} not run"] * bool(cell["missing"])
+    return f"{text} ({', '.join(lost)})" if lost else text
+
+
+def _published(cell: Cell | None) -> str:
+    if cell is None or cell.mean is None:
+        return ABSENT
+    return f"{cell.mean:g}" + (f" ± {cell.std:g}" if cell.std is not None else "")
+
+
+def _difference(ours: dict[str, Any] | None, theirs: Cell | None, comparable: bool) -> str:
+    if ours is None or ours["mean"] is None or theirs is None or theirs.mean is None:
+        return ABSENT
+    text = f"{ours['mean'] - theirs.mean:+.2f}"
+    return text if comparable else f"({text})"
+
+
+def _column_name(column: Column) -> str:
+    noise, rate = column
+    return f"{rate:.0%}" if noise == "sym" else f"{noise.capitalize()}. {rate:.0%}"
+
+
+def _failures(table: dict[str, Any]) -> list[str]:
+    lines = [f"- `{item['folder']}`: {item['error']}" for cell in table["cells"] for item in cell["failed"]]
+    return ["## Failed runs\n\n" + "\n".join(lines)] if lines else []
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step."""
+    parser = Parser("pipelines.table", description=__doc__)
+    parser.add_argument("table", type=Path, help="table in JSON (pipelines.aggregate)")
+    parser.add_argument("published", type=Path, help="the paper's table in CSV")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown page to write")
+    args = parser.parse_args(argv)
+    write_text(args.out, as_markdown(read_json(args.table), read_published(args.published)))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

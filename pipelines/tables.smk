@@ -1,0 +1,75 @@
+# Runs -> table, comparison, figures.
+
+
+rule aggregate:
+    input:
+        records=records,
+        settings=ancient("results/settings.json"),
+        sources=sources("pipelines.aggregate"),
+    output:
+        csv="results/table1.csv",
+        json="results/table1.json",
+        metrics="results/metrics.json",
+    params:
+        runs=f"results/runs/{PROFILE}",
+        selection=SETTINGS["selection"],
+    log:
+        "results/logs/aggregate.log",
+    shell:
+        "python -m pipelines.aggregate --config {input.settings:q} --runs {params.runs:q} --csv {output.csv:q}"
+        " --json {output.json:q} --metrics {output.metrics:q} > {log:q} 2>&1"
+
+
+rule table:
+    input:
+        table="results/table1.json",
+        published="published/table1.csv",
+        compared="results/compare_table1.md",
+        curves="results/figures/convergence.png",
+        sources=sources("pipelines.table"),
+    output:
+        "results/table1.md",
+    log:
+        "results/logs/table.log",
+    shell:
+        "python -m pipelines.table {input.table:q} {input.published:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule compare:
+    input:
+        table="results/table1.csv",
+        published="published/table1.csv",
+        provenance="published/provenance.yaml",
+        sources=sources("pipelines.compare"),
+    output:
+        md="results/compare_table1.md",
+        json="results/compare_table1.json",
+    log:
+        "results/logs/compare.log",
+    shell:
+        # Status 1 says that a cell deviates: a finding for the reader, no failure of the workflow.
+        "python -m pipelines.compare {input.table:q} {input.published:q} --md {output.md:q} --json {output.json:q}"
+        " > {log:q} 2>&1 || test $? -eq 1"
+
+
+rule curves:
+    input:
+        records=records,
+        settings=ancient("results/settings.json"),
+        sources=sources("pipelines.curves"),
+    output:
+        png="results/figures/convergence.png",
+        svg="results/figures/convergence.svg",
+        csv="results/figures/convergence.csv",
+        wide=expand(
+            "results/figures/convergence/{column}.csv",
+            column=[f"{c['dataset']}_{c['noise']}-{c['rate']}" for c in SETTINGS["columns"]],
+        ),
+    params:
+        runs=f"results/runs/{PROFILE}",
+        folder=subpath(output.png, parent=True),
+    log:
+        "results/logs/curves.log",
+    shell:
+        "python -m pipelines.curves --config {input.settings:q} --runs {params.runs:q} --out {params.folder:q}"
+        " > {log:q} 2>&1"

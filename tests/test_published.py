@@ -1,0 +1,135 @@
+"""The published numbers: complete, well formed and, where the paper's text is at hand, equal to it digit by digit."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from emlc.cells import PUBLISHED_COLUMNS, read_published
+from emlc.provenance import defect_of, read_provenance
+
+ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "published"
+PAPER = ROOT.parent / "shared" / "paper"
+COLUMNS = [("CIFAR-10", "sym", rate) for rate in ("0.2", "0.5", "0.8", "0.9")] + [("CIFAR-10", "asym", "0.4")]
+COLUMNS += [("CIFAR-100", "sym", rate) for rate in ("0.2", "0.5", "0.8", "0.9")]
+METHODS1 = ["Cross-Entropy", "MW-Net", "MLNT", "MLC", "MSLC", "FasTEN", "EMLC (k=1)", "EMLC (k=5)"]
+METHODS2 = ["Cross-entropy", "Joint-Optim", "P-correction", "C2D", "DivideMix", "ELR+", "AugDesc", "SANM"]
+METHODS2 += ["Meta Cleaner", "Meta-Learning", "MW-Net", "FaMUS", "MLC", "MSLG", "Self Learning", "FasTEN"]
+METHODS2 += ["EMLC (k=1)", "EMLC (k=5)"]
+
+
+def rows(name):
+    with (PUBLISHED / name).open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.fixture(scope="module")
+def paper():
+    texts = sorted(PAPER.glob("*.txt"))
+    if not texts:
+        pytest.skip("the paper's text is not beside this repository (../shared/paper)")
+    return "\n".join(path.read_text(encoding="utf-8") for path in texts)
+
+
+def table_lines(text, heading, caption):
+    """Rows of the tab-separated table between its `heading` line and its `caption`, as lists of stripped cells."""
+    block = text[text.index(heading) : text.index(caption)]
+    return [[part.strip() for part in line.split("\t")] for line in block.splitlines()[1:] if "\t" in line]
+
+
+def method_name(printed):
+    """The method as printed, without citation, mathematics marks and the spaces within brackets."""
+    name = re.sub(r"\s*\[\d+\]$", "", printed).replace("$", "")
+    return re.sub(r"\(k\s*=\s*(\d)\)", r"(k=\1)", name)
+
+
+def test_table_1_equals_the_paper_digit_by_digit(paper):
+    expected, last = {}, None
+    for first, *values in table_lines(paper, "Method\t20%\t50%", "Table 1: Comparison"):
+        last = method_name(first) or last
+        for column, text in zip(COLUMNS, values, strict=True):
+            if first and text != "_":
+                expected[last, *column] = [text, ""]
+            elif not first:
+                expected[last, *column][1] = re.sub(r"±|\\pm|\$|\s", "", text)
+    assert len(expected) == 66
+    found = {
+        (row["method"], row["dataset"], row["noise_type"], row["noise_rate"]): [row["mean"], row["std"]]
+        for row in rows("table1.csv")
+    }
+    assert found == expected
+    assert sum(bool(std) for _, std in expected.values()) == 18
+
+
+def test_table_2_equals_the_paper_digit_by_digit(paper):
+    lines = table_lines(paper, "Method\tExtra Data", "Table 2: Comparison")
+    expected = [[method_name(line[0]), line[2]] for line in lines]
+    assert len(expected) == 18
+    assert [[row["method"], row["mean"]] for row in rows("table2.csv")] == expected
+
+
+@pytest.mark.parametrize(("name", "count", "methods"), [("table1.csv", 66, METHODS1), ("table2.csv", 18, METHODS2)])
+def test_tables_are_complete_and_well_formed(name, count, methods):
+    table = rows(name)
+    assert tuple(table[0]) == PUBLISHED_COLUMNS
+    assert len(table) == count
+    assert list(dict.fromkeys(row["method"] for row in table)) == methods
+    cells = read_published(PUBLISHED / name)  # ranges, whole numbers, no cell twice
+    assert len(cells) == count
+    for row in table:
+        assert 10 <= float(row["mean"]) < 95
+        assert row["source"].startswith(f"paper Table {name[5]}")
+        assert row["note"]
+
+
+def test_only_the_papers_own_rows_of_table_1_have_a_spread():
+    for row in rows("table1.csv"):
+        own = row["method"].startswith("EMLC")
+        assert bool(row["std"]) == own
+        assert row["n_seeds"] == ("5" if own else "")
+        assert (row["dataset"], row["noise_type"], row["noise_rate"]) in COLUMNS
+    for row in rows("table2.csv"):
+        assert (row["dataset"], row["noise_type"], row["noise_rate"], row["std"], row["n_seeds"]) == (
+            "Clothing1M",
+            "",
+            "",
+            "",
+            "",
+        )
+
+
+def test_every_defect_names_cells_and_no_cell_has_two():
+    provenance = read_provenance(PUBLISHED / "provenance.yaml")
+    cells = read_published(PUBLISHED / "table1.csv") + read_published(PUBLISHED / "table2.csv")
+    found = [defect_of(cell, provenance) for cell in cells]
+    assert {defect for defect in found if defect is not None} == set(provenance)
+    vocabulary = yaml.safe_load((PUBLISHED / "provenance.yaml").read_text())["vocabulary"]
+    assert {defect.name for defect in provenance} == set(vocabulary)
+
+
+def test_exactly_fastens_shifted_columns_are_not_comparable():
+    provenance = read_provenance(PUBLISHED / "provenance.yaml")
+    flawed = set()
+    for cell in read_published(PUBLISHED / "table1.csv"):
+        defect = defect_of(cell, provenance)
+        assert defect is not None  # no cell of Table 1 is free of a protocol difference
+        if not defect.comparable:
+            assert defect.name == "shifted-column"
+            assert "shifted column" in cell.note
+            flawed.add((cell.method, cell.dataset, cell.noise_rate))
+    expected = {("FasTEN", "CIFAR-10", rate) for rate in (0.5, 0.8, 0.9)} | {
+        ("FasTEN", "CIFAR-100", rate) for rate in (0.5, 0.8)
+    }
+    assert flawed == expected
+
+
+def test_inference_is_marked_in_words_wherever_it_is_marked_by_name():
+    provenance = read_provenance(PUBLISHED / "provenance.yaml")
+    for name in ("table1.csv", "table2.csv"):
+        for cell in read_published(PUBLISHED / name):
+            defect = defect_of(cell, provenance)
+            if defect is not None and defect.evidence == "inferred":
+                assert "inference" in cell.source + cell.note, cell
