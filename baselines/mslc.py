@@ -54,6 +54,8 @@ class Options:
             raise SuiteError(f"warm_up is {self.warm_up}; it is a share of the epochs and must be from 0 to 1")
         if self.memory_epochs < 1:
             raise SuiteError(f"memory_epochs is {self.memory_epochs}; it counts epochs and must be at least 1")
+        if self.virtual_lr is not None and self.virtual_lr <= 0:
+            raise SuiteError(f"virtual_lr is {self.virtual_lr}; it must be above 0, or null for the student's own")
 
 
 class Candidates(NamedTuple):

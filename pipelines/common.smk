@@ -1,3 +1,6 @@
+import os
+import sys
+
 from snakemake.exceptions import WorkflowError
 
 from emlc.data import open_dataset
@@ -5,6 +8,9 @@ from emlc.errors import SuiteError
 from pipelines.pointers import read_pointer
 from pipelines.settings import ROOT, Run, dataset_options, run_spec, runs, task_spec, validated
 from pipelines.sources import sources
+
+# `python` in a rule is the interpreter that runs Snakemake, whether or not its environment is activated.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
 
 try:
     SETTINGS = validated(config)

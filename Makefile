@@ -1,0 +1,34 @@
+# Everything from a fresh clone: `make table1` and `make test` make the environment that they need.
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+CORES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: table1 test lint clean
+.DELETE_ON_ERROR:
+
+table1: $(VENV)/ready
+	snakemake --cores $(CORES) results/table1.md
+	python -m pipelines.failures results/table1.json
+	@cat results/table1.md
+
+test: $(VENV)/ready
+	python -m pytest
+
+lint: $(VENV)/ready
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile pipelines
+	snakemake --lint
+
+clean:
+	rm -rf results/* .snakemake .cache
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python >= 3.11 is needed; install it or say make PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

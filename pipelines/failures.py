@@ -1,0 +1,24 @@
+"""Name the failed runs of a table; the exit status is 1 if there are any."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emlc.artefacts import read_json
+from pipelines.cli import Parser, run
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step."""
+    parser = Parser("pipelines.failures", description=__doc__)
+    parser.add_argument("table", type=Path, help="table in JSON (pipelines.aggregate)")
+    args = parser.parse_args(argv)
+    table = read_json(args.table)
+    failed = [item for cell in table["cells"] for item in cell["failed"]]
+    for item in failed:
+        folder = f"results/runs/{table['profile']}/{item['folder']}"
+        print(f"failed run: {item['error']}; to try again, delete {folder}/record.json")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    run(main)
