@@ -15,13 +15,13 @@ container: "docker://python:3.11-slim"
 
 include: "pipelines/common.smk"
 include: "pipelines/data.smk"
+include: "pipelines/pretraining.smk"
 include: "pipelines/runs.smk"
 include: "pipelines/tables.smk"
 
 
 localrules:
     all,
-    settings,
 
 
 rule all:
@@ -29,6 +29,12 @@ rule all:
         "results/table1.md",
         "results/compare_table1.md",
         "results/figures/convergence.png",
+
+
+onstart:
+    # What all steps read. Neither an input (a change of it re-runs nothing; a change of what a run needs, in `params`,
+    # does) nor made while parsing: a dry run beside a running workflow must not change its profile.
+    write_text(Path("results/settings.json"), json.dumps(SETTINGS, indent=1) + "\n")  # tables keep the order of methods
 
 
 onsuccess:

@@ -1,4 +1,4 @@
-"""FasTEN, a fast transition matrix estimate from a second head (Kye, Choi, Yi, Chang, ECCV 2022; hyperconnect/FasTEN)."""
+"""FasTEN: a transition matrix from a second head (Kye, Choi, Yi, Chang, ECCV 2022; hyperconnect/FasTEN)."""
 
 from dataclasses import dataclass
 

@@ -1,12 +1,25 @@
+import json
 import os
 import sys
 
 from snakemake.exceptions import WorkflowError
 
+from emlc.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.errors import SuiteError
 from pipelines.pointers import read_pointer
-from pipelines.settings import ROOT, Run, dataset_options, run_spec, runs, task_spec, validated
+from pipelines.settings import (
+    ROOT,
+    SIMCLR,
+    Run,
+    dataset_options,
+    encoder_file,
+    pretraining_spec,
+    run_spec,
+    runs,
+    task_spec,
+    validated,
+)
 from pipelines.sources import sources
 
 # `python` in a rule is the interpreter that runs Snakemake, whether or not its environment is activated.
@@ -31,6 +44,12 @@ wildcard_constraints:
 def run_of(wildcards):
     """The run that a record's path names."""
     return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), int(wildcards.seed))
+
+
+def pretrained(wildcards):
+    """The encoder that a run starts from: one file, or none if it starts from scratch."""
+    starts_from_simclr = run_spec(SETTINGS, run_of(wildcards))["initialisation"] == SIMCLR
+    return [encoder_file(SETTINGS, wildcards.dataset)] if starts_from_simclr else []
 
 
 def records(wildcards):

@@ -1,20 +1,6 @@
 # Pinned bytes -> prepared arrays -> tasks.
 
 
-rule settings:
-    """The profile as all steps read it; a change of it alone re-runs nothing, a change of what a run needs does."""
-    output:
-        "results/settings.json",
-    params:
-        settings=SETTINGS,
-    log:
-        "results/logs/settings.log",
-    run:
-        from emlc.artefacts import write_json
-
-        write_json(output[0], params.settings)
-
-
 for file, pointer in POINTERS.items():
 
     rule:
@@ -35,7 +21,6 @@ for file, pointer in POINTERS.items():
 rule prepare:
     input:
         files=dataset_files,
-        settings=ancient("results/settings.json"),
         sources=sources("pipelines.prepare"),
     output:
         "results/data/{dataset}.npz",
@@ -44,14 +29,13 @@ rule prepare:
     log:
         "results/logs/prepare/{dataset}.log",
     shell:
-        "python -m pipelines.prepare --config {input.settings:q} --dataset {wildcards.dataset:q}"
+        "python -m pipelines.prepare --config results/settings.json --dataset {wildcards.dataset:q}"
         " --out {output:q} > {log:q} 2>&1"
 
 
 rule inject:
     input:
         data="results/data/{dataset}.npz",
-        settings=ancient("results/settings.json"),
         sources=sources("pipelines.inject"),
     output:
         f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
@@ -60,6 +44,6 @@ rule inject:
     log:
         f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.log",
     shell:
-        "python -m pipelines.inject --config {input.settings:q} --data {input.data:q} --dataset {wildcards.dataset:q}"
+        "python -m pipelines.inject --config results/settings.json --data {input.data:q} --dataset {wildcards.dataset:q}"
         " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"
         " --out {output:q} > {log:q} 2>&1"

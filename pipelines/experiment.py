@@ -1,6 +1,5 @@
 """One run, from its artefacts to the content of its record. Imported late: this is where torch comes in."""
 
-import platform
 import resource
 import time
 from pathlib import Path
@@ -8,44 +7,49 @@ from typing import Any
 
 import torch
 
-from emlc.data import open_dataset
+from emlc.artefacts import file_digest
+from emlc.data import Arrays, Dataset, open_dataset
 from emlc.data.store import load_arrays
 from emlc.engine.contract import Training
 from emlc.engine.loop import History, select_epoch
-from emlc.engine.run import Recipe
+from emlc.engine.run import Recipe, initial_network
 from emlc.engine.run import run as train_recipe
 from emlc.errors import SuiteError
 from emlc.records import COMPLETED, FAILED, scores
 from emlc.tasks import Task, load_task
-from pipelines.settings import Run, Settings, dataset_options, run_spec
+from pipelines.devices import device_name, open_device, versions
+from pipelines.settings import SIMCLR, Run, Settings, dataset_options, run_spec
 
 FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError)
 """What a diverged run, a bad hyper-parameter or a full device memory raises inside the training."""
 
 
-def execute(settings: Settings, run: Run, data: Path, task_file: Path) -> tuple[dict[str, Any], History]:
+def execute(
+    settings: Settings, run: Run, data: Path, task_file: Path, pretrained: Path | None = None
+) -> tuple[dict[str, Any], History]:
     """Train one run and return the content of its record and its history (empty if it failed while training).
 
     Raises
     ------
     SuiteError
-        If the profile, the data or the task cannot be trusted.
+        If the profile, the data, the task or the pretrained encoder cannot be trusted, or there is an encoder too much
+        or too few.
     """
     spec = run_spec(settings, run)
+    _check_start(spec["initialisation"], pretrained)
     arrays, checksum = load_arrays(data)
     task = load_task(task_file, expect_data_sha256=checksum)
     dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
-    device = _device(spec["device"])
-    torch.set_num_threads(spec["threads"])
-    torch.use_deterministic_algorithms(True)
-    recipe = _recipe(spec, dataset, run.seed)
+    device = open_device(spec["device"], spec["threads"])
+    recipe = build_recipe(spec, dataset, run.seed, pretrained)
     content = {
         "run": {**run._asdict(), "label": settings["methods"][run.method]["label"], "title": dataset.title},
         "config": spec,
         "task": _task_facts(task),
         "data": {"sha256": checksum, "released": dataset.released},
-        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
-        "device": _device_name(device),
+        "pretrained": _pretrained_facts(recipe, arrays),
+        "versions": versions(),
+        "device": device_name(device),
     }
     started = time.perf_counter()
     try:
@@ -55,7 +59,23 @@ def execute(settings: Settings, run: Run, data: Path, task_file: Path) -> tuple[
     return {**content, **_results(history), "timing": _timing(history, started, device)}, history
 
 
-def _recipe(spec: dict[str, Any], dataset: Any, seed: int) -> Recipe:
+def _check_start(initialisation: str, pretrained: Path | None) -> None:
+    if initialisation == SIMCLR and pretrained is None:
+        raise SuiteError("the run starts from SimCLR: give its encoder as --pretrained (pipelines.pretrain makes it)")
+    if initialisation != SIMCLR and pretrained is not None:
+        raise SuiteError(f"the run starts from {initialisation}: leave out --pretrained {pretrained}")
+
+
+def _pretrained_facts(recipe: Recipe, arrays: Arrays) -> dict[str, Any] | None:
+    """Refuse an encoder that does not fit before the run, whose failures are findings, begins."""
+    if recipe.pretrained is None:
+        return None
+    initial_network(recipe, arrays, "student")
+    return {"sha256": file_digest(recipe.pretrained, "sha256")}
+
+
+def build_recipe(spec: dict[str, Any], dataset: Dataset, seed: int, pretrained: Path | None = None) -> Recipe:
+    """Return the recipe of a run from its spec (:func:`pipelines.settings.run_spec`)."""
     training = {**spec["training"], "milestones": tuple(spec["training"].get("milestones", ()))}
     return Recipe(
         implementation=spec["implementation"],
@@ -68,6 +88,7 @@ def _recipe(spec: dict[str, Any], dataset: Any, seed: int) -> Recipe:
         mean=dataset.mean,
         std=dataset.std,
         seed=seed,
+        pretrained=pretrained,
     )
 
 
@@ -99,16 +120,6 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "noisy": len(task.noisy_labels),
         "warnings": list(task.warnings),
     }
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SuiteError("the profile asks for device cuda but PyTorch sees no GPU; use --config device=cpu (or auto)")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
 def _one_line(error: BaseException) -> str:

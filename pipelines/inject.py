@@ -3,39 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from emlc.data import open_dataset
+from emlc.data import Arrays, open_dataset
 from emlc.data.store import load_arrays
-from emlc.tasks import TaskSpec, make_task, save_task
-from pipelines.cli import Parser, run
-from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_options, load_settings, task_spec
+from emlc.tasks import Task, TaskSpec, make_task, save_task
+from pipelines.cli import Parser
+from pipelines.cli import run as run_step
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, task_spec
 
 
-def inject(settings: Settings, data: Path, dataset: str, noise: str, rate: float, seed: int, out: Path) -> None:
-    """Draw one task of a profile and write it to `out`.
+def draw_task(settings: Settings, arrays: Arrays, checksum: str, run: Run) -> Task:
+    """Return the task of a run: the same for every method.
 
     Raises
     ------
     SuiteError
-        If the data are damaged, or the split or the noise is impossible.
+        If the split or the noise is impossible.
     """
-    spec = task_spec(settings, dataset, noise, rate)
-    arrays, checksum = load_arrays(data)
-    facts = open_dataset(dataset, dataset_options(settings, dataset))
-    task = make_task(
-        arrays,
-        TaskSpec(
-            dataset=dataset,
-            data_sha256=checksum,
-            kind=noise,
-            rate=rate,
-            sampling=spec["sampling"],
-            split=spec["split"],
-            clean_per_class=spec["clean_per_class"],
-        ),
-        facts.class_map,
-        seed,
-    )
-    save_task(task, out)
+    spec = task_spec(settings, run.dataset, run.noise, run.rate)
+    kind = spec.pop("noise")
+    dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
+    return make_task(arrays, TaskSpec(kind=kind, data_sha256=checksum, **spec), dataset.class_map, run.seed)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,9 +36,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    inject(load_settings(args.config), args.data, args.dataset, args.noise, args.rate, args.seed, args.out)
+    every_method = ""
+    which = Run(every_method, args.dataset, args.noise, args.rate, args.seed)
+    save_task(draw_task(load_settings(args.config), *load_arrays(args.data), which), args.out)
     return 0
 
 
 if __name__ == "__main__":
-    run(main)
+    run_step(main)

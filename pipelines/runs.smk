@@ -5,7 +5,7 @@ rule train:
     input:
         data="results/data/{dataset}.npz",
         task=f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
-        settings=ancient("results/settings.json"),
+        pretrained=pretrained,
         sources=lambda wildcards: sources(
             "pipelines.train", run_spec(SETTINGS, run_of(wildcards))["implementation"]
         ),
@@ -16,13 +16,14 @@ rule train:
     params:
         spec=lambda wildcards: run_spec(SETTINGS, run_of(wildcards)),
         folder=subpath(output.record, parent=True),
+        pretrained=lambda wildcards, input: ["--pretrained", *input.pretrained] if input.pretrained else [],
     threads: SETTINGS["threads"]
     resources:
         gpu=int(SETTINGS["device"] != "cpu"),
     log:
         f"results/logs/runs/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}.log",
     shell:
-        "python -m pipelines.train --config {input.settings:q} --data {input.data:q} --task {input.task:q}"
+        "python -m pipelines.train --config results/settings.json --data {input.data:q} --task {input.task:q}"
         " --method {wildcards.method:q} --dataset {wildcards.dataset:q} --noise {wildcards.noise:q}"
         " --rate {wildcards.rate:q} --seed {wildcards.seed:q} --keep-going"
-        " --out {params.folder:q} > {log:q} 2>&1"
+        " {params.pretrained:q} --out {params.folder:q} > {log:q} 2>&1"

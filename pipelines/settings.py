@@ -14,6 +14,9 @@ from emlc.errors import SuiteError
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PROFILE = ROOT / "config" / "config.yaml"
 
+SIMCLR = "simclr"
+"""The ``initialisation`` that needs a dataset's ``pretraining``."""
+
 Settings = dict[str, Any]
 
 
@@ -27,9 +30,14 @@ class Run(NamedTuple):
     seed: int
 
     @property
+    def column(self) -> str:
+        """Its dataset and noise as a path."""
+        return f"{self.dataset}/{self.noise}-{self.rate}"
+
+    @property
     def folder(self) -> str:
         """Its place below the profile's folder."""
-        return f"{self.dataset}/{self.noise}-{self.rate}/{self.method}/seed{self.seed}"
+        return f"{self.column}/{self.method}/seed{self.seed}"
 
 
 def load_settings(paths: Sequence[Path]) -> Settings:
@@ -42,7 +50,7 @@ def load_settings(paths: Sequence[Path]) -> Settings:
     """
     merged: Settings = {}
     for path in paths:
-        merged = _merge(merged, _read(Path(path)))
+        merged = _merge(merged, read_yaml(Path(path)))
     return validated(merged)
 
 
@@ -65,12 +73,18 @@ def validated(settings: Mapping[str, Any]) -> Settings:
             raise SuiteError(
                 f"config key columns.{position}.dataset: unknown dataset {column['dataset']!r}; known: {known}"
             )
+        _check_initialisation(settings, column["dataset"])
     return dict(settings)
+
+
+def _check_initialisation(settings: Mapping[str, Any], dataset: str) -> None:
+    if any(initialisation(settings, method) == SIMCLR for method in settings["methods"]):
+        _pretraining(settings, dataset)
 
 
 def protocol(settings: Settings) -> dict[str, Any]:
     """Return what the profile's protocol stands for (``config/protocols.yaml``)."""
-    return _read(ROOT / "config" / "protocols.yaml")[settings["protocol"]]
+    return read_yaml(ROOT / "config" / "protocols.yaml")[settings["protocol"]]
 
 
 def runs(settings: Settings) -> list[Run]:
@@ -124,7 +138,39 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
         "order": rules["order"],
         "device": settings["device"],
         "threads": settings["threads"],
+        **_start(settings, run),
     }
+
+
+def initialisation(settings: Mapping[str, Any], method: str) -> str:
+    """Return where a method's networks start from: ``scratch``, or a SimCLR encoder (``simclr``)."""
+    return settings["methods"][method].get("initialisation", settings["initialisation"])
+
+
+def pretraining_spec(settings: Settings, dataset: str) -> dict[str, Any]:
+    """Return what decides a dataset's SimCLR encoder besides its data.
+
+    Raises
+    ------
+    SuiteError
+        If the profile has no such dataset, or the dataset no recipe but a checkpoint or nothing.
+    """
+    recipe = _pretraining(settings, dataset)
+    if "checkpoint" in recipe:
+        raise SuiteError(f"nothing to pretrain: datasets.{dataset}.pretraining names a checkpoint to start from")
+    return {
+        "profile": settings["profile"],
+        "pretraining": recipe,
+        "model": settings["datasets"][dataset]["model"],
+        "device": settings["device"],
+        "threads": settings["threads"],
+    }
+
+
+def encoder_file(settings: Settings, dataset: str) -> str:
+    """Return the checkpoint that a dataset's SimCLR runs start from: one that the profile names, or the one trained."""
+    trained = f"results/pretrained/{settings['profile']}/{dataset}.pt"
+    return _pretraining(settings, dataset).get("checkpoint", trained)
 
 
 def dataset_options(settings: Settings, name: str) -> dict[str, Any]:
@@ -139,6 +185,19 @@ def dataset_options(settings: Settings, name: str) -> dict[str, Any]:
     return {"kind": dataset["kind"], **dataset.get("options", {})}
 
 
+def _start(settings: Settings, run: Run) -> dict[str, Any]:
+    start = initialisation(settings, run.method)
+    recipe = {"pretraining": _pretraining(settings, run.dataset)} if start == SIMCLR else {}
+    return {"initialisation": start, **recipe}
+
+
+def _pretraining(settings: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    recipe = _named(settings, "datasets", dataset).get("pretraining")
+    if recipe is None:
+        raise SuiteError(f"config key datasets.{dataset}.pretraining: missing, yet runs are to start from SimCLR")
+    return recipe
+
+
 def _sampling(settings: Settings, dataset: str, noise: str, rate: float) -> str:
     for column in settings["columns"]:
         if (column["dataset"], column["noise"], column["rate"]) == (dataset, noise, rate):
@@ -146,14 +205,21 @@ def _sampling(settings: Settings, dataset: str, noise: str, rate: float) -> str:
     return "per-label"
 
 
-def _named(settings: Settings, kind: str, name: str) -> dict[str, Any]:
+def _named(settings: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
     if name not in settings[kind]:
         known = ", ".join(settings[kind])
         raise SuiteError(f"unknown {kind.removesuffix('s')} {name!r} in profile {settings['profile']}; known: {known}")
     return settings[kind][name]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML (or JSON) file holds.
+
+    Raises
+    ------
+    SuiteError
+        If it cannot be read or is no mapping.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

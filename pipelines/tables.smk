@@ -4,7 +4,6 @@
 rule aggregate:
     input:
         records=records,
-        settings=ancient("results/settings.json"),
         sources=sources("pipelines.aggregate"),
     output:
         csv="results/table1.csv",
@@ -12,11 +11,11 @@ rule aggregate:
         metrics="results/metrics.json",
     params:
         runs=f"results/runs/{PROFILE}",
-        selection=SETTINGS["selection"],
+        shown={key: SETTINGS[key] for key in ("selection", "seeds", "methods", "columns")},
     log:
         "results/logs/aggregate.log",
     shell:
-        "python -m pipelines.aggregate --config {input.settings:q} --runs {params.runs:q} --csv {output.csv:q}"
+        "python -m pipelines.aggregate --config results/settings.json --runs {params.runs:q} --csv {output.csv:q}"
         " --json {output.json:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -55,7 +54,6 @@ rule compare:
 rule curves:
     input:
         records=records,
-        settings=ancient("results/settings.json"),
         sources=sources("pipelines.curves"),
     output:
         png="results/figures/convergence.png",
@@ -67,9 +65,10 @@ rule curves:
         ),
     params:
         runs=f"results/runs/{PROFILE}",
+        shown={key: SETTINGS[key] for key in ("seeds", "methods", "columns")},
         folder=subpath(output.png, parent=True),
     log:
         "results/logs/curves.log",
     shell:
-        "python -m pipelines.curves --config {input.settings:q} --runs {params.runs:q} --out {params.folder:q}"
+        "python -m pipelines.curves --config results/settings.json --runs {params.runs:q} --out {params.folder:q}"
         " > {log:q} 2>&1"

@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,27 +11,19 @@ from typing import Any
 from emlc.artefacts import write_text
 from emlc.records import FAILED, write_record
 from pipelines.cli import Parser, run
+from pipelines.devices import use_reproducible_kernels
 from pipelines.settings import DEFAULT_PROFILE, Run, load_settings
-
-REPRODUCIBLE_KERNELS = {
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_CBWR": "AVX2",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-}
-"""One instruction set, so that another x86 processor rounds alike, and cuBLAS's repeatable kernels. Read by torch when
-it is imported, hence set before that; a value from outside wins."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the step; exit status 1 if the run failed while training (its record is written all the same)."""
     args = _parser().parse_args(argv)
     settings = load_settings(args.config)
-    os.environ.update({key: os.environ.get(key, value) for key, value in REPRODUCIBLE_KERNELS.items()})
+    use_reproducible_kernels()
     from pipelines.experiment import execute
 
     which = Run(args.method, args.dataset, args.noise, args.rate, args.seed)
-    content, history = execute(settings, which, args.data, args.task)
+    content, history = execute(settings, which, args.data, args.task, args.pretrained)
     write_text(args.out / "history.csv", _as_csv(history.epochs, ["epoch"]))
     write_text(args.out / "steps.csv", _as_csv(history.steps, ["step"]))
     write_record(args.out / "record.json", content)
@@ -52,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
     parser.add_argument("--task", type=Path, required=True, help="task (pipelines.inject)")
+    parser.add_argument("--pretrained", type=Path, help="encoder of a method that starts from SimCLR")
     parser.add_argument("--out", type=Path, required=True, help="folder for record.json, history.csv and steps.csv")
     parser.add_argument("--keep-going", action="store_true", help="exit 0 after a failed run: its record tells")
     return parser

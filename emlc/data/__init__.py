@@ -8,6 +8,7 @@ from emlc.data.base import Arrays, Dataset
 from emlc.data.cifar import Cifar10, Cifar100
 from emlc.data.digits import Digits
 from emlc.data.image_folder import ImageFolder
+from emlc.data.subset import subset_of
 from emlc.errors import SuiteError
 
 __all__ = ["CLASS_MAPS", "KINDS", "Arrays", "Dataset", "open_dataset"]
@@ -41,7 +42,8 @@ def open_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
         Its ``kind`` (a key of :data:`KINDS`) and, from its ``options``, any fact to set or replace: ``title``,
         ``released``, ``class_map`` (a key of :data:`CLASS_MAPS`, or class -> class or list of classes), ``mean``,
         ``std``, ``flips``; ``source``, the ``.dvc`` file that pins its bytes or, unpinned, a file or folder of your
-        own. For image folders ``source`` is required, and ``classes`` may list the folders in label order.
+        own; ``subset``, ``{train: N, test: M}`` images instead of all (:mod:`emlc.data.subset`). For image folders
+        ``source`` is required, and ``classes`` may list the folders in label order.
 
     Raises
     ------
@@ -59,7 +61,9 @@ def open_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
         facts["pointers"] = (facts.pop("source"),)
     elif kind == "image-folder":
         raise SuiteError(f"datasets.{name}.options.source is missing: the .dvc file, archive or folder with the images")
-    return KINDS[kind](name=name, **facts)
+    subset = facts.pop("subset", None)
+    dataset = KINDS[kind](name=name, **facts)
+    return dataset if subset is None else subset_of(dataset, *subset)
 
 
 def _read_option(name: str, key: str, value: Any) -> Any:
@@ -94,6 +98,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _counts(value: Any) -> tuple[int, int]:
+    if set(value) != {"train", "test"} or not all(type(count) is int and count > 0 for count in value.values()):
+        raise ValueError(value)
+    return value["train"], value["test"]
+
+
 def _numbers(value: Any) -> tuple[float, ...]:
     return tuple(float(number) for number in value)
 
@@ -106,5 +116,6 @@ _READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "mean": (_numbers, "one number per channel"),
     "std": (_numbers, "one number per channel"),
     "flips": (_flag, "true or false"),
+    "subset": (_counts, "{train: N, test: M}, numbers of images"),
     "classes": (lambda names: tuple(_text(name) for name in names), "the class folders' names in label order"),
 }

@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emlc.bundles import read_arrays
 from emlc.class_maps import MNIST
 from emlc.data.base import Arrays
-from emlc.data.npz import read_npz
 from emlc.errors import SuiteError
 from emlc.seeds import derive_seed
 
 NUM_CLASSES = 10
 TEST_PER_CLASS = 36
 MAX_VALUE = 16
+
+_DTYPES = {"images": "|u1", "labels": "|u1"}
+_REMEDY = "delete it and run python -m pipelines.fetch data.dvc"
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,13 @@ def held_out(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    content = read_npz(path)
-    images, labels = content.get("images"), content.get("labels")
+    content = read_arrays(path, _DTYPES, _REMEDY)
+    images, labels = content["images"], content["labels"]
     if (
-        images is None
-        or labels is None
-        or images.dtype != np.uint8
-        or images.shape != (len(labels), 8, 8)
+        images.shape != (labels.size, 8, 8)
+        or labels.ndim != 1
         or images.max(initial=0) > MAX_VALUE
         or not np.array_equal(np.unique(labels), np.arange(NUM_CLASSES))
     ):
-        raise SuiteError(f"{path} does not hold the UCI digits; delete it and run python -m pipelines.fetch data.dvc")
+        raise SuiteError(f"{path} does not hold the UCI digits; {_REMEDY}")
     return images, labels.astype(np.int64)

@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from emlc.engine.contract import Method, Setting, Training
 from emlc.engine.loop import Feed, History, train
 from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet, Stream
 from emlc.errors import SuiteError
-from emlc.models import build_model
+from emlc.models import Backbone, build_model
+from emlc.models.checkpoint import load_encoder
 from emlc.seeds import derive_seed
 from emlc.tasks import Task
 
@@ -38,6 +40,8 @@ class Recipe:
     flips : bool
     mean, std : tuple of float
     seed : int
+    pretrained : Path or None
+        Encoder that every backbone starts from (:mod:`emlc.models.checkpoint`); None for random ones.
     """
 
     implementation: str
@@ -50,6 +54,7 @@ class Recipe:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     seed: int
+    pretrained: Path | None = None
 
 
 def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> History:
@@ -75,16 +80,13 @@ def method_class(implementation: str) -> type[Method]:
 def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> Method:
     """Return the method in its initial state."""
     cls = method_class(recipe.implementation)
-    channels = arrays.train_images.shape[3]
 
     def build(role: str) -> nn.Module:
-        generator = torch.Generator().manual_seed(derive_seed("initial weights", role, recipe.seed))
-        model = {key: value for key, value in recipe.model.items() if key != "name"}
-        return build_model(recipe.model["name"], arrays.num_classes, channels, generator, **model).to(device)
+        return initial_network(recipe, arrays, role).to(device)
 
     setting = Setting(
         num_classes=arrays.num_classes,
-        noisy_labels=torch.from_numpy(task.noisy_labels).to(device),
+        noisy_labels=torch.tensor(task.noisy_labels, device=device),
         training=recipe.training,
         build=build,
         initial=_generator(torch.device("cpu"), "initial weights", recipe.implementation, recipe.seed),
@@ -92,6 +94,25 @@ def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
         device=device,
     )
     return cls(setting, parse_options(cls.Options, recipe.options, recipe.implementation))
+
+
+def initial_network(recipe: Recipe, arrays: Arrays, role: str) -> Backbone:
+    """Return the backbone of a role in its initial state, on the CPU.
+
+    Every weight is drawn by role and seed; a pretrained encoder then replaces all but the classifier's.
+
+    Raises
+    ------
+    SuiteError
+        If there is no such model, or the encoder is not one of it.
+    """
+    generator = torch.Generator().manual_seed(derive_seed("initial weights", role, recipe.seed))
+    options = {key: value for key, value in recipe.model.items() if key != "name"}
+    channels = arrays.train_images.shape[3]
+    network = build_model(recipe.model["name"], arrays.num_classes, channels, generator, **options)
+    if recipe.pretrained is not None:
+        load_encoder(recipe.pretrained, network)
+    return network
 
 
 def parse_options(options: type[Any], values: dict[str, Any], implementation: str) -> Any:
@@ -145,8 +166,8 @@ def _augmentation(recipe: Recipe, auto: bool) -> Augmentation:
 
 
 def _images(images: Any, labels: Any, device: torch.device) -> ImageSet:
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(pixels.to(device), torch.from_numpy(labels).to(device))
+    pixels = torch.tensor(images).permute(0, 3, 1, 2).contiguous()
+    return ImageSet(pixels.to(device), torch.tensor(labels, device=device))
 
 
 def _generator(device: torch.device, *axes: object) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +13,13 @@ from torch.nn import functional as F
 from baselines.cross_entropy import CrossEntropy
 from baselines.cross_entropy import Options as NoOptions
 from baselines.mslc import MSLC, LabelMemory, Options
+from emlc.data.digits import Digits
 from emlc.engine.contract import Batch, Method, Setting, Training
+from emlc.engine.loop import train
+from emlc.engine.run import Recipe, build_feed, build_method
 from emlc.errors import SuiteError
 from emlc.models import Backbone, initialise
+from emlc.tasks import TaskSpec, make_task
 
 CLASSES, SAMPLES, SIZE = 3, 7, 3
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2, 1])
@@ -247,14 +252,14 @@ def test_metrics_have_the_same_names_in_and_after_the_warm_up():
 def test_a_resumed_run_goes_on_as_if_nothing_had_happened(split):
     """Interrupted after any epoch of warm-up or correction."""
     straight, resumed = MSLC(make_setting(), SMALL), MSLC(make_setting(), SMALL)
-    train(straight, range(split))
+    train_epochs(straight, range(split))
     resumed.load_state(copy.deepcopy(straight.state()))
     for method in (straight, resumed):
-        train(method, range(split, 6))
+        train_epochs(method, range(split, 6))
     torch.testing.assert_close(straight.state(), resumed.state(), rtol=0, atol=0)
 
 
-def train(method: Method, epochs: range) -> None:
+def train_epochs(method: Method, epochs: range) -> None:
     for epoch in epochs:
         method.begin_epoch(epoch)
         for number, indices in enumerate([[6, 1, 4], [2, 5, 3]]):
@@ -272,3 +277,38 @@ def test_the_memory_answers_for_every_sample_before_anything_is_written():
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+def train_on_digits(implementation: str, options: dict, seed: int) -> tuple[Method, float]:
+    """Return the trained method and the mean test accuracy (%) of its last five epochs at 50 % symmetric noise.
+
+    The epoch selected on 30 clean images or the last one alone would add two points of noise of their own.
+    """
+    digits = Digits()
+    arrays = digits.prepare((Path(__file__).parents[2] / "embedded" / "digits.npz",))
+    spec = TaskSpec(
+        dataset="digits",
+        data_sha256="0" * 64,
+        kind="sym",
+        rate=0.5,
+        sampling="per-label",
+        split="balanced",
+        clean_per_class=3,
+    )
+    recipe = Recipe(
+        implementation=implementation,
+        options=options,
+        training=Training(epochs=15, batch_size=28, lr=0.05, momentum=0.9, weight_decay=5e-4),
+        model={"name": "cnn-small"},
+        order="reshuffled",
+        crop_padding=1,
+        flips=False,
+        mean=digits.mean,
+        std=digits.std,
+        seed=seed,
+    )
+    task = make_task(arrays, spec, digits.class_map, seed)
+    method = build_method(recipe, task, arrays, torch.device("cpu"))
+    feed = build_feed(recipe, method, task, arrays, torch.device("cpu"))
+    history = train(method, feed, recipe.training.epochs)
+    return method, sum(row["test_accuracy"] for row in history.epochs[-5:]) / 5

@@ -1,4 +1,3 @@
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emlc.bundles import read_bundle, write_bundle
 from emlc.data.base import Arrays
-from emlc.data.npz import read_npz, write_npz
-from emlc.data.store import load_arrays, save_arrays
+from emlc.data.store import SCHEMA, content_sha256, load_arrays, save_arrays
 from emlc.errors import SuiteError
+
+DTYPES = {"train_images": "|u1", "train_labels": "<i8", "test_images": "|u1", "test_labels": "<i8"}
 
 
 def make_arrays(**changes) -> Arrays:
@@ -30,7 +31,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     loaded, found = load_arrays(tmp_path / "a.npz")
     assert found == digest
     assert loaded.class_names == saved.class_names
-    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+    for name in DTYPES:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name), strict=True)
         assert getattr(loaded, name).flags.writeable
 
@@ -58,23 +59,77 @@ def test_the_checksum_depends_on_every_part(tmp_path):
     assert len(digests) == 7
 
 
-def test_content_that_does_not_match_its_checksum_is_refused(tmp_path):
+def test_the_checksum_is_the_same_on_every_machine(tmp_path):
+    digest = save_arrays(tmp_path / "a.npz", make_arrays(), "pets")
+    assert digest == "4ba49a530ed2c06a17bb01c82c8fc66f482ca52b1dad6f72a43b6e7cdaf697fa"
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_arrays_that_do_not_match_their_checksum_are_refused(tmp_path, name):
     path = tmp_path / "a.npz"
     save_arrays(path, make_arrays(), "pets")
-    content = read_npz(path)
-    content["train_labels"][0] = 1
-    write_npz(path, content)
-    with pytest.raises(SuiteError, match="is damaged: its content has sha256"):
+    meta, content = read_bundle(path, DTYPES)
+    content[name].flat[0] ^= 1
+    write_bundle(path, meta, content)
+    with pytest.raises(SuiteError, match=r"is damaged: its content has sha256 .*; delete it and run .*prepare$"):
         load_arrays(path)
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        ({"dataset": "other"}, "is damaged: its content has sha256"),
+        ({"class_names": ["cat", "dog", "emu"]}, "is damaged: its content has sha256"),
+        ({"class_names": ["cat", "dog"]}, "is damaged: its content has sha256"),
+        ({"sha256": "0" * 10**5}, "is damaged: its content has sha256"),
+        ({"schema": "emlc.data/2"}, f"not a file of prepared arrays of schema {SCHEMA}"),
+        ({"dataset": 1}, "not a file of prepared arrays"),
+        ({"class_names": "cat"}, "not a file of prepared arrays"),
+        ({"class_names": ["cat", "dog", 1]}, "not a file of prepared arrays"),
+        ({"sha256": None}, "not a file of prepared arrays"),
+        ({"more": 1}, "not a file of prepared arrays"),
+        ({"class_names": ["cat", "dog", "größer\0"]}, "none of them NUL"),
+        ({"class_names": ["x"] * 10**4 + ["x" * 10**6]}, "at most 255 characters"),  # 40 GB as a numpy array
+    ],
+)
+def test_edited_texts_are_refused_in_one_line(tmp_path, edits, message):
+    path = tmp_path / "a.npz"
+    save_arrays(path, make_arrays(), "pets")
+    meta, content = read_bundle(path, DTYPES)
+    write_bundle(path, {**meta, **edits}, content)
+    with pytest.raises(SuiteError, match=message) as caught:
+        load_arrays(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_right_checksum_does_not_make_contradicting_arrays_right(tmp_path):
+    path = tmp_path / "a.npz"
+    save_arrays(path, make_arrays(), "pets")
+    meta, content = read_bundle(path, DTYPES)
+    wrong = make_arrays(train_labels=np.array([0, 1, 2, 0, 1, 3]))
+    meta["sha256"] = content_sha256(wrong, "pets")
+    write_bundle(path, meta, {**content, "train_labels": wrong.train_labels})
+    with pytest.raises(SuiteError, match=r"a\.npz: train labels lie outside 0 to 2"):
+        load_arrays(path)
+
+
+@pytest.mark.parametrize("meta", [None, [], "text", {}])
+def test_other_texts_are_refused(tmp_path, meta):
+    arrays = make_arrays()
+    write_bundle(tmp_path / "a.npz", meta, {name: getattr(arrays, name) for name in DTYPES})
+    with pytest.raises(SuiteError, match="not a file of prepared arrays"):
+        load_arrays(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(
     ("write", "message"),
     [
-        (lambda path: None, "does not exist"),
+        (lambda path: None, "cannot read .*: No such file"),
         (lambda path: path.write_bytes(b""), "not a readable npz file"),
         (lambda path: path.write_text("mean,std\n"), "not a readable npz file"),
-        (lambda path: np.savez(path, x=np.arange(3)), "not a file of prepared arrays"),
+        (lambda path: np.savez(path, x=np.arange(3)), r"not a readable npz file \(it does not hold exactly meta.json"),
         (lambda path: np.savez_compressed(path, x=np.zeros(10**6)), "not a readable npz file"),
         (lambda path: np.savez(path, x=np.array([{}], dtype=object)), "not a readable npz file"),
     ],
@@ -87,13 +142,15 @@ def test_foreign_files_are_refused(tmp_path, write, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path):
+def test_files_larger_than_a_task_may_be_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("emlc.bundles.MAX_BYTES", 10)
     path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w") as archive, archive.open("x.npy", "w") as handle:
-        np.lib.format.write_array_header_1_0(handle, {"descr": "|u1", "fortran_order": False, "shape": (10**13,)})
-        handle.write(b"abc")
-    with pytest.raises(SuiteError, match="does not hold the array that its header declares"):
-        read_npz(path)
+    save_arrays(path, make_arrays(), "pets")
+    load_arrays(path)
+    with path.open("r+b") as handle:
+        handle.truncate(2**40)  # sparse
+    with pytest.raises(SuiteError, match="the limit is 17,179,869,184"):
+        load_arrays(path)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +167,7 @@ def test_mutated_files_load_equal_or_are_refused(tmp_path, saved_bytes, data):
     for _ in range(data.draw(st.integers(1, 4))):
         mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
     path: Path = tmp_path / "a.npz"
+    path.unlink(missing_ok=True)  # file systems flush a file that is written over: milliseconds
     path.write_bytes(mutated[: data.draw(st.integers(0, len(mutated)) | st.just(len(mutated)))])
     try:
         loaded, _ = load_arrays(path)
@@ -130,6 +188,8 @@ def test_mutated_files_load_equal_or_are_refused(tmp_path, saved_bytes, data):
         ({"test_labels": np.array([0, 1, 3])}, "test labels lie outside 0 to 2"),
         ({"train_labels": np.array([0, 1, 2, 0, 1, -1])}, "train labels lie outside 0 to 2"),
         ({"test_images": np.zeros((3, 5, 4, 3), np.uint8)}, "test images"),
+        ({"class_names": ("cat", "dog", "x" * 256)}, "at most 255 characters"),
+        ({"class_names": ("cat", "dog", "x\0")}, "none of them NUL"),
     ],
 )
 def test_contradicting_arrays_are_not_saved(tmp_path, changes, message):

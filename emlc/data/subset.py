@@ -1,0 +1,110 @@
+"""A small part of a dataset, for trials: some images of every class, always the same ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emlc.data.base import Arrays, Dataset
+from emlc.errors import SuiteError
+from emlc.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Subset:
+    """`train` and `test` images of another dataset, in its order and its proportions of classes.
+
+    Its title says so, e.g. ``CIFAR-10, 2,000 images``, and nothing else differs.
+    """
+
+    name: str
+    title: str
+    released: str
+    pointers: tuple[str, ...]
+    class_map: Mapping[int, tuple[int, ...]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flips: bool
+    whole: Dataset
+    train: int
+    test: int
+
+    def prepare(self, files: tuple[Path, ...]) -> Arrays:
+        """Prepare the whole dataset and keep the subset.
+
+        Raises
+        ------
+        SuiteError
+            As the whole dataset does, or if it has too few images.
+        """
+        arrays = self.whole.prepare(files)
+        train = stratified(arrays.train_labels, self.train, "train", self.name)
+        test = stratified(arrays.test_labels, self.test, "test", self.name)
+        return Arrays(
+            arrays.train_images[train],
+            arrays.train_labels[train],
+            arrays.test_images[test],
+            arrays.test_labels[test],
+            arrays.class_names,
+        )
+
+
+def subset_of(whole: Dataset, train: int, test: int) -> Subset:
+    """Return the subset of `train` training and `test` test images."""
+    return Subset(
+        name=whole.name,
+        title=f"{whole.title}, {train:,} images",
+        released=whole.released,
+        pointers=whole.pointers,
+        class_map=whole.class_map,
+        mean=whole.mean,
+        std=whole.std,
+        flips=whole.flips,
+        whole=whole,
+        train=train,
+        test=test,
+    )
+
+
+def stratified(labels: NDArray[np.int64], count: int, split: str, name: str) -> NDArray[np.int64]:
+    """Return `count` positions, ascending, with every class in the proportion that it has in `labels`.
+
+    Drawn from ``derive_seed("subset", name, split)``, so neither run seeds nor noise change them, and a smaller subset
+    of balanced classes is part of a larger one.
+
+    Parameters
+    ----------
+    labels : ndarray of int64 [N]
+    count : int
+    split : {"train", "test"}
+    name : str
+        The dataset's, for its seed and for errors.
+
+    Raises
+    ------
+    SuiteError
+        If there are fewer than `count` images, or so few are wanted that a class would be empty.
+    """
+    if count > len(labels):
+        raise SuiteError(f"datasets.{name}.options.subset.{split} is {count}, but there are {len(labels)} images")
+    present, sizes = np.unique(labels, return_counts=True)
+    quotas = _apportioned(sizes, count)
+    if not quotas.all():
+        empty = int(present[quotas.argmin()])
+        raise SuiteError(f"datasets.{name}.options.subset.{split} is {count}: class {empty} would be empty; take more")
+    rng = np.random.default_rng(derive_seed("subset", name, split))
+    chosen = [
+        rng.permutation(np.flatnonzero(labels == label))[:quota] for label, quota in zip(present, quotas, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def _apportioned(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Split `count` in proportion to `sizes` by largest remainders, ties to the lower class."""
+    exact = sizes * count
+    quotas = exact // sizes.sum()
+    remainders = exact % sizes.sum()
+    quotas[np.argsort(-remainders, kind="stable")[: count - quotas.sum()]] += 1
+    return quotas

@@ -1,0 +1,63 @@
+"""The device a step computes on, and kernels that round alike wherever they can. Torch comes in late."""
+
+import os
+import platform
+from typing import TYPE_CHECKING
+
+from emlc.errors import SuiteError
+
+if TYPE_CHECKING:
+    import torch
+
+REPRODUCIBLE_KERNELS = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "AVX2",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+"""One instruction set, so that another x86 processor rounds alike, and cuBLAS's repeatable kernels."""
+
+
+def use_reproducible_kernels() -> None:
+    """Set :data:`REPRODUCIBLE_KERNELS` where the environment does not say otherwise.
+
+    Torch reads them when it is imported, so this has to come first.
+    """
+    os.environ.update({key: os.environ.get(key, value) for key, value in REPRODUCIBLE_KERNELS.items()})
+
+
+def open_device(name: str, threads: int) -> "torch.device":
+    """Return the device that a profile's ``device`` means here, with torch set to deterministic algorithms.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda"}
+    threads : int
+        Of the CPU.
+
+    Raises
+    ------
+    SuiteError
+        If it is ``cuda`` and there is no GPU.
+    """
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SuiteError("the profile asks for device cuda but PyTorch sees no GPU; use --config device=cpu (or auto)")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: "torch.device") -> str:
+    """Return the device's name for records, e.g. ``NVIDIA A100-SXM4-40GB`` or ``cpu (x86_64)``."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide numbers, for records."""
+    import torch
+
+    return {"python": platform.python_version(), "torch": str(torch.__version__)}

@@ -1,0 +1,197 @@
+"""Say before a profile runs how many jobs it has, how many hours they take and whether the disk holds their files.
+
+Hours are for one job at a time, from records of the same dataset, network, method, options and batch size on the same
+device, or unknown where there are none. Bytes are estimated as :mod:`pipelines.plan_disk` says. A file that exists
+counts as made, whether or not it is up to date: what has to be made again, ``snakemake -n`` knows.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tabulate import tabulate
+
+from emlc.data import open_dataset
+from emlc.errors import SuiteError
+from pipelines.cli import Parser, run
+from pipelines.devices import device_name, open_device
+from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
+from pipelines.plan_hours import pretraining_key, recorded_times, run_key
+from pipelines.pointers import read_pointer
+from pipelines.settings import (
+    DEFAULT_PROFILE,
+    ROOT,
+    SIMCLR,
+    Settings,
+    dataset_options,
+    encoder_file,
+    initialisation,
+    load_settings,
+    pretraining_spec,
+    run_spec,
+    runs,
+)
+
+UNKNOWN = "unknown"
+
+
+class Item(NamedTuple):
+    """Jobs that are alike.
+
+    Attributes
+    ----------
+    step, about : str
+        What they do, and to which dataset or by which method.
+    files : tuple of str
+        What they make, one file a job, relative to the repository.
+    size : int
+        Bytes that one job takes.
+    seconds : float or None
+        That one job takes on the device; None if nothing tells.
+    """
+
+    step: str
+    about: str
+    files: tuple[str, ...]
+    size: int
+    seconds: float | None = 0.0
+
+
+def plan(settings: Settings, root: Path, device: str, times: Mapping[str, float]) -> list[Item]:
+    """Return everything that a profile's table takes, in the order in which it is made.
+
+    Parameters
+    ----------
+    settings : dict
+    root : Path
+        The repository.
+    device : str
+        As records name it.
+    times : mapping of str to float
+        :func:`pipelines.plan_hours.recorded_times`.
+
+    Raises
+    ------
+    SuiteError
+        If a source, a model or a ``.dvc`` file does not exist.
+    """
+    names = list(dict.fromkeys(column["dataset"] for column in settings["columns"]))
+    return [
+        *(item for name in names for item in _data_items(settings, name, root)),
+        *(item for name in names for item in _pretraining_items(settings, name, device, times)),
+        *(item for name in names for item in _run_items(settings, name, root, device, times)),
+    ]
+
+
+def _data_items(settings: Settings, name: str, root: Path) -> list[Item]:
+    dataset = open_dataset(name, dataset_options(settings, name))
+    sizes = dataset_sizes(settings, name, root)
+    pinned = [root / pointer for pointer in dataset.pointers if pointer.endswith(".dvc")]
+    places = dict.fromkeys(f"{run.column}/seed{run.seed}" for run in runs(settings) if run.dataset == name)
+    tasks = tuple(f"results/tasks/{settings['profile']}/{place}.npz" for place in places)
+    return [
+        *(Item("fetch", dataset.title, (_target(file, root),), source_bytes(file)) for file in pinned),
+        Item("prepare", dataset.title, (f"results/data/{name}.npz",), sizes.prepared),
+        Item("inject", dataset.title, tasks, sizes.task),
+    ]
+
+
+def _target(pointer: Path, root: Path) -> str:
+    return str(read_pointer(pointer).target.relative_to(root))
+
+
+def _pretraining_items(settings: Settings, name: str, device: str, times: Mapping[str, float]) -> list[Item]:
+    wanted = any(initialisation(settings, method) == SIMCLR for method in settings["methods"])
+    if not wanted or "checkpoint" in settings["datasets"][name]["pretraining"]:
+        return []
+    spec = pretraining_spec(settings, name)
+    title = open_dataset(name, dataset_options(settings, name)).title
+    seconds = _seconds(times.get(pretraining_key(title, device, spec)), spec["pretraining"]["epochs"])
+    return [Item("pretrain", title, (encoder_file(settings, name),), encoder_bytes(spec["model"]), seconds)]
+
+
+def _run_items(settings: Settings, name: str, root: Path, device: str, times: Mapping[str, float]) -> list[Item]:
+    title = open_dataset(name, dataset_options(settings, name)).title
+    images = dataset_sizes(settings, name, root).images
+    items = []
+    for method, block in settings["methods"].items():
+        alike = [run for run in runs(settings) if (run.dataset, run.method) == (name, method)]
+        spec = run_spec(settings, alike[0])
+        seconds = _seconds(times.get(run_key(title, device, spec)), spec["training"]["epochs"])
+        files = tuple(f"results/runs/{settings['profile']}/{run.folder}/record.json" for run in alike)
+        items.append(Item("train", f"{title}: {block['label']}", files, run_bytes(spec["training"], images), seconds))
+    return items
+
+
+def _seconds(per_epoch: float | None, epochs: int) -> float | None:
+    return None if per_epoch is None else per_epoch * epochs
+
+
+def missing(item: Item, root: Path) -> int:
+    """Return how many of an item's files do not exist yet."""
+    return sum(not (root / file).exists() for file in item.files)
+
+
+def bytes_needed(items: Sequence[Item], root: Path) -> int:
+    """Return the bytes of all files that do not exist yet."""
+    return sum(item.size * missing(item, root) for item in items)
+
+
+def as_markdown(items: Sequence[Item], root: Path) -> str:
+    """Return the plan as a table: one row per item, then the sum of each step and of all."""
+    steps = [[item for item in items if item.step == step] for step in dict.fromkeys(item.step for item in items)]
+    rows = [_row(item.step, item.about, [item], root) for item in items]
+    rows += [_row(f"all {step[0].step}", "", step, root) for step in steps if len(step) > 1]
+    rows.append(_row("**all**", "", items, root))
+    return tabulate(rows, ["Step", "", "Jobs", "To do", "Hours to go", "Disk to go"], "github", disable_numparse=True)
+
+
+def _row(step: str, about: str, items: Sequence[Item], root: Path) -> list[str]:
+    jobs = sum(len(item.files) for item in items)
+    to_do = sum(missing(item, root) for item in items)
+    return [step, about, str(jobs), str(to_do), _hours(items, root), as_size(bytes_needed(items, root))]
+
+
+def _hours(items: Sequence[Item], root: Path) -> str:
+    ahead = [(item.seconds, missing(item, root)) for item in items if missing(item, root)]
+    known = sum(seconds * count for seconds, count in ahead if seconds is not None) / 3600
+    unknown = any(seconds is None for seconds, _ in ahead)
+    if unknown:
+        return f"{known:.2f} + {UNKNOWN}" if known else UNKNOWN
+    return f"{known:.2f}" if known else ""
+
+
+def as_size(size: int) -> str:
+    """Return a number of bytes as MB, or GB from one on."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step; an error if the disk cannot hold what is still to be made."""
+    parser = Parser("pipelines.plan", description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
+    parser.add_argument("--recorded", type=Path, default=ROOT / "results" / "recorded", help="folder of more records")
+    parser.add_argument("--device", help="as records name it; default: what the profile's device is on this machine")
+    args = parser.parse_args(argv)
+    settings = load_settings(args.config)
+    device = args.device or _device_here(settings)
+    folders = [ROOT / "results" / "runs", ROOT / "results" / "pretrained", args.recorded]
+    items = plan(settings, ROOT, device, recorded_times(folders))
+    needed, free = bytes_needed(items, ROOT), shutil.disk_usage(ROOT).free
+    print(f"Profile `{settings['profile']}` on {device}; {as_size(free)} of disk free.\n\n{as_markdown(items, ROOT)}")
+    if needed > free:
+        raise SuiteError(f"{ROOT} has {as_size(free)} free, but the plan needs {as_size(needed)}; make room first")
+    return 0
+
+
+def _device_here(settings: Settings) -> str:
+    """Return the name of the device that the profile means here, or what it asks for if that is not there."""
+    try:
+        return device_name(open_device(settings["device"], settings["threads"]))
+    except SuiteError:
+        return f"{settings['device']} (none on this machine)"
+
+
+if __name__ == "__main__":
+    run(main)

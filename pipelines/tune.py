@@ -1,0 +1,148 @@
+"""Score each method's few candidate settings by cross-validation on the clean set; the test images play no part.
+
+The clean set is cut into class-balanced folds. A run trains with all of them but one; its accuracy on that one,
+averaged over the last epochs, is the score. The winners go into the profile by hand: a profile is meant to be read.
+"""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+from tqdm import tqdm
+
+from emlc.artefacts import write_text
+from emlc.data import open_dataset
+from emlc.data.store import load_arrays
+from emlc.errors import DivergenceError
+from emlc.tasks import Task
+from pipelines.cli import Parser, run
+from pipelines.devices import open_device, use_reproducible_kernels
+from pipelines.inject import draw_task
+from pipelines.settings import (
+    DEFAULT_PROFILE,
+    ROOT,
+    Run,
+    Settings,
+    dataset_options,
+    load_settings,
+    read_yaml,
+    run_spec,
+    validated,
+)
+
+LAST_EPOCHS = 5
+CHANCE = 0.0
+"""Score of a run that diverged."""
+
+
+class Trial(NamedTuple):
+    """One run of the search."""
+
+    settings: Settings
+    run: Run
+    candidate: str
+    fold: int
+    folds: int
+    data: Path
+
+
+def hold_out(task: Task, fold: int, folds: int) -> Task:
+    """Return `task` with one class-balanced part of its clean set held out for validation.
+
+    Parameters
+    ----------
+    task : Task
+        With at least `folds` clean images of every class.
+    fold : int
+        From 0 to `folds` - 1.
+    folds : int
+    """
+    rank_in_class = np.empty(len(task.clean_labels), dtype=np.int64)
+    for label in np.unique(task.clean_labels):
+        members = np.flatnonzero(task.clean_labels == label)
+        rank_in_class[members] = np.arange(len(members))
+    out = rank_in_class % folds == fold
+    return replace(
+        task,
+        clean_indices=task.clean_indices[~out],
+        clean_labels=task.clean_labels[~out],
+        validation_indices=task.clean_indices[out],
+        validation_labels=task.clean_labels[out],
+    )
+
+
+def trials(settings: Settings, budget: Mapping[str, Any], data: Path) -> Iterator[Trial]:
+    """Yield every run of the search."""
+    for method, candidates in budget["candidates"].items():
+        for candidate in candidates:
+            changed = _with(settings, method, candidate)
+            name = yaml.safe_dump(candidate, default_flow_style=True).strip()
+            for column in budget["columns"]:
+                for seed in budget["seeds"]:
+                    which = Run(method, column["dataset"], column["noise"], column["rate"], seed)
+                    yield from (Trial(changed, which, name, f, budget["folds"], data) for f in range(budget["folds"]))
+
+
+def _with(settings: Settings, method: str, candidate: Mapping[str, Any]) -> Settings:
+    entry = dict(settings["methods"][method])
+    for key, values in candidate.items():
+        entry[key] = {**entry.get(key, {}), **values}
+    return validated({**settings, "methods": {**settings["methods"], method: entry}})
+
+
+def score(trial: Trial) -> float:
+    """Train one trial and return its accuracy (%) on the held-out clean images."""
+    from emlc.engine.run import run as train_recipe
+    from pipelines.experiment import build_recipe
+
+    spec = run_spec(trial.settings, trial.run)
+    arrays, checksum = load_arrays(trial.data)
+    task = hold_out(draw_task(trial.settings, arrays, checksum, trial.run), trial.fold, trial.folds)
+    dataset = open_dataset(trial.run.dataset, dataset_options(trial.settings, trial.run.dataset))
+    recipe = build_recipe(spec, dataset, trial.run.seed)
+    try:
+        history = train_recipe(recipe, task, arrays, open_device(spec["device"], spec["threads"]))
+    except DivergenceError:
+        return CHANCE
+    return statistics.fmean(row["validation_accuracy"] for row in history.epochs[-LAST_EPOCHS:])
+
+
+def summarise(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return mean and standard error (%) of every candidate; the best of each method is marked."""
+    groups = pd.DataFrame(rows).groupby(["method", "candidate"], sort=False)["score"]
+    table = groups.agg(score="mean", standard_error="sem", runs="size").round(2).reset_index()
+    table["chosen"] = np.where(table.groupby("method")["score"].transform("max") == table["score"], "yes", "")
+    return table
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the search."""
+    parser = Parser("pipelines.tune", description=__doc__)
+    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
+    parser.add_argument("--budget", type=Path, default=ROOT / "config" / "tuning.yaml")
+    parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", help="only these (default: all of the budget)")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown table to write")
+    args = parser.parse_args(argv)
+    searched = list(trials(load_settings(args.config), read_yaml(args.budget), args.data))
+    searched = [trial for trial in searched if not args.methods or trial.run.method in args.methods]
+    use_reproducible_kernels()
+    with ProcessPoolExecutor(args.processes) as pool:
+        scores = list(tqdm(pool.map(score, searched), total=len(searched), unit="run", disable=None))
+    rows = [
+        {"method": trial.run.method, "candidate": trial.candidate, "score": value}
+        for trial, value in zip(searched, scores, strict=True)
+    ]
+    write_text(args.out, summarise(rows).to_markdown(index=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

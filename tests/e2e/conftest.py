@@ -1,0 +1,69 @@
+"""A copy of the repository's own files with a profile that takes seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tiny_profile() -> dict:
+    """The default profile with two methods, two columns, two seeds and two epochs."""
+    profile = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    profile["seeds"] = [0, 1]
+    profile["columns"] = [column for column in profile["columns"] if column["rate"] in (0.5, 0.4)]
+    profile["training"]["epochs"] = 2
+    profile["methods"] = {name: profile["methods"][name] for name in ("cross-entropy", "clean-only", "emlc-k5")}
+    return profile
+
+
+class Workplace:
+    """A clone-like folder to run commands in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write_profile(self, profile: dict) -> None:
+        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(profile, sort_keys=False))
+
+    def run(self, *command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", **variables}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("snakemake", "--cores", "2", *arguments, check=check)
+
+    def scheduled(self, *arguments: str) -> list[str]:
+        """The outputs and rules that a dry run would make, one line per job."""
+        text = self.snakemake("-n", *arguments)
+        return [line for line in (text.stdout + text.stderr).splitlines() if line.strip().startswith("output:")]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    folder = tmp_path / "clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    place = Workplace(folder)
+    place.write_profile(tiny_profile())
+    return place

@@ -1,0 +1,95 @@
+"""Every step's command line: one line per mistake, status 2, help without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from emlc.errors import SuiteError
+from pipelines.cli import Parser, run
+from pipelines.settings import ROOT
+
+STEPS = ["fetch", "prepare", "inject", "train", "aggregate", "table", "compare", "curves"]
+
+
+@pytest.fixture
+def arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["step", "--x", "1"])
+
+
+def exit_status(call):
+    with pytest.raises(SystemExit) as caught:
+        call()
+    return caught.value.code
+
+
+@pytest.mark.parametrize("status", [0, 1])
+@pytest.mark.usefixtures("arguments")
+def test_the_status_is_main_s(status, capsys):
+    seen = []
+    assert exit_status(lambda: run(lambda argv: seen.append(list(argv)) or status)) == status
+    assert seen == [["--x", "1"]]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("arguments")
+def test_a_mistake_is_one_line_and_status_2(capsys):
+    def main(argv):
+        raise SuiteError("the rate is 1.5; choose one from 0 to 1")
+
+    assert exit_status(lambda: run(main)) == 2
+    assert capsys.readouterr() == ("", "error: the rate is 1.5; choose one from 0 to 1\n")
+
+
+@pytest.mark.usefixtures("arguments")
+def test_a_defect_keeps_its_traceback():
+    def main(argv):
+        raise KeyError("oops")
+
+    with pytest.raises(KeyError, match="oops"):
+        run(main)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: --rate"),
+        (["--rate", "many"], "argument --rate: invalid float value: 'many'"),
+        (["--rate", "0.5", "--speed"], "unrecognized arguments: --speed"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(argv, message, capsys):
+    parser = Parser("pipelines.step")
+    parser.add_argument("--rate", type=float, required=True)
+    assert exit_status(lambda: parser.parse_args(argv)) == 2
+    assert capsys.readouterr() == ("", f"error: {message} (see python -m pipelines.step --help)\n")
+
+
+def test_every_step_explains_itself_without_torch():
+    """In one process, because starting one takes longer than the test."""
+    code = f"""
+import importlib, sys
+from tests.test_imports import Refuse
+sys.meta_path.insert(0, Refuse({{"torch"}}))
+for name in {STEPS!r}:
+    try:
+        importlib.import_module("pipelines." + name).main(["--help"])
+    except SystemExit as leave:
+        assert leave.code == 0, name
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in STEPS:
+        assert f"usage: pipelines.{name}" in done.stdout
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_without_arguments_says_what_it_needs(name, capsys):
+    import importlib
+
+    main = importlib.import_module(f"pipelines.{name}").main
+    assert exit_status(lambda: main([])) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the following arguments are required: ")
+    assert error.endswith(f"(see python -m pipelines.{name} --help)\n")
+    assert error.count("\n") == 1

@@ -1,0 +1,315 @@
+"""The training step as its users meet it: records, repeatability, failures by name, one line per mistake."""
+
+import csv
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from emlc.errors import SuiteError
+from emlc.records import read_record
+from emlc.tasks import load_task
+from pipelines import aggregate, inject, table, train
+from pipelines.settings import ROOT, run_spec, validated
+from pipelines.settings import Run as RunKey
+from tests.tiny import CLEAN_PER_CLASS, tiny_profile, write_data, write_yaml
+
+METHODS = {
+    **tiny_profile()["methods"],
+    "diverging": {"label": "MLC", "implementation": "baselines.mlc", "training": {"lr": 1e30}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _restored():
+    """The step configures its own process; in a test that process is shared."""
+    environment, threads = dict(os.environ), torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A profile, its data and its tasks."""
+    folder = tmp_path_factory.mktemp("workplace")
+    write_yaml(folder / "profile.yaml", tiny_profile(methods=METHODS, seeds=[0, 1]))
+    write_data(folder / "data.npz")
+    for seed in (0, 1):
+        inject.main(arguments(folder, seed=seed, out=folder / f"task{seed}.npz"))
+    return folder
+
+
+def arguments(folder, **changes):
+    names = {"config": folder / "profile.yaml", "data": folder / "data.npz", "dataset": "digits", "noise": "sym"}
+    names |= {"rate": 0.5, "seed": 0} | changes
+    return [text for name, value in names.items() for text in (f"--{name}", str(value))]
+
+
+def run_arguments(folder, out, method="cross-entropy", seed=0, **changes):
+    return arguments(
+        folder, **{"method": method, "seed": seed, "task": folder / f"task{seed}.npz", "out": out} | changes
+    )
+
+
+def rows(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.fixture(scope="module", params=["cross-entropy", "emlc-k5"])
+def finished(request, workplace):
+    """One finished run: its method and its folder."""
+    out = workplace / "finished" / request.param
+    assert train.main(run_arguments(workplace, out, request.param)) == 0
+    return request.param, out
+
+
+def test_a_record_carries_what_backs_a_number(finished, workplace):
+    method, out = finished
+    record = read_record(out / "record.json")
+    settings = validated(tiny_profile(methods=METHODS, seeds=[0, 1]))
+    axes = {"method": method, "dataset": "digits", "noise": "sym", "rate": 0.5, "seed": 0}
+    assert record["run"] == {**axes, "label": METHODS[method]["label"], "title": "UCI digits"}
+    assert record["config"] == run_spec(settings, RunKey(**axes))
+    task = load_task(workplace / "task0.npz")
+    assert record["task"] == {
+        "sha256": task.sha256,
+        "effective_rate": task.effective_rate,
+        "clean": 5 * CLEAN_PER_CLASS,
+        "noisy": 65,
+        "warnings": list(task.warnings),
+    }
+    assert record["data"] == {"sha256": task.data_sha256, "released": "1998-07"}
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["device"].startswith("cpu (")
+    assert (record["status"], len(record["epochs"])) == ("completed", 2)
+    assert len(record["timing"]["seconds_per_epoch"]) == 2
+    assert 0 < sum(record["timing"]["seconds_per_epoch"]) < record["timing"]["total_seconds"]
+    assert record["timing"]["peak_memory_bytes"] > 10_000_000
+
+
+def test_the_selected_epoch_is_the_best_on_the_clean_set(finished):
+    record = read_record(finished[1] / "record.json")
+    epochs, selected = record["epochs"], record["selected_epoch"]
+    assert epochs[selected]["validation_accuracy"] == max(row["validation_accuracy"] for row in epochs)
+    accuracies = [row["test_accuracy"] for row in epochs]
+    assert record["test_accuracy"] == {
+        "best-clean": accuracies[selected],
+        "last": accuracies[-1],
+        "best-test": max(accuracies),
+        "mean-last-5": pytest.approx(sum(accuracies) / 2),
+    }
+
+
+def test_histories_say_what_the_record_says(finished):
+    method, out = finished
+    epochs = read_record(out / "record.json")["epochs"]
+    history = rows(out / "history.csv")
+    assert [{key: float(value) for key, value in row.items()} for row in history] == epochs
+    steps = rows(out / "steps.csv")
+    assert len(steps) == 2 * (1 if method == "emlc-k5" else 5)
+    assert [int(row["step"]) for row in steps] == list(range(len(steps)))
+    for epoch in range(2):
+        losses = [float(row["student_loss"]) for row in steps if row["epoch"] == str(epoch)]
+        assert sum(losses) / len(losses) == pytest.approx(epochs[epoch]["student_loss"])
+
+
+def test_the_same_run_gives_the_same_bytes_apart_from_the_timing(finished, workplace, tmp_path):
+    method, out = finished
+    train.main(run_arguments(workplace, tmp_path / "again", method))
+    for name in ("history.csv", "steps.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
+    texts = [(folder / "record.json").read_text() for folder in (out, tmp_path / "again")]
+    one, other = (re.sub(r'(?s)"timing": \{.*?\n \}|"sha256": "[0-9a-f]{64}",\n "status"', "", text) for text in texts)
+    assert one == other
+    assert json.loads(texts[0])["fingerprint"] == json.loads(texts[1])["fingerprint"]
+
+
+def test_another_seed_gives_another_record(finished, workplace, tmp_path):
+    method, out = finished
+    train.main(run_arguments(workplace, tmp_path, method, seed=1))
+    one, other = read_record(out / "record.json"), read_record(tmp_path / "record.json")
+    assert one["fingerprint"] != other["fingerprint"]
+    assert one["epochs"][0]["student_loss"] != other["epochs"][0]["student_loss"]
+
+
+def test_the_profile_s_threads_compute_and_what_torch_raises_is_a_failed_run(workplace, tmp_path, monkeypatch):
+    def out_of_memory(*arguments):
+        raise RuntimeError(f"{torch.get_num_threads()} threads:\n  no memory")
+
+    monkeypatch.setattr("pipelines.experiment.train_recipe", out_of_memory)
+    profile = write_yaml(tmp_path / "two.yaml", tiny_profile(threads=2))
+    assert train.main(run_arguments(workplace, tmp_path / "out", config=profile)) == 1
+    record = read_record(tmp_path / "out" / "record.json")
+    assert record["error"] == "RuntimeError: 2 threads: no memory"
+    assert record["config"]["threads"] == 2
+
+
+def test_a_defect_of_the_suite_is_no_failed_run(workplace, tmp_path, monkeypatch):
+    def defect(*arguments):
+        raise KeyError("oops")
+
+    monkeypatch.setattr("pipelines.experiment.train_recipe", defect)
+    with pytest.raises(KeyError, match="oops"):
+        train.main(run_arguments(workplace, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def in_a_process(argv):
+    command = [sys.executable, "-m", "pipelines.train", *argv]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_run_that_diverges_fails_by_name_and_leaves_a_record(workplace, tmp_path):
+    done = in_a_process(run_arguments(workplace, tmp_path / "out", "diverging"))
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("run "))
+    pattern = (
+        r"run tiny/digits/sym-0\.5/diverging/seed0 failed: DivergenceError: \w+ is (nan|inf) in epoch 0, step 0; .*"
+    )
+    assert re.fullmatch(pattern, line)
+    assert "Traceback" not in done.stderr
+    record = read_record(tmp_path / "out" / "record.json")
+    assert record["status"] == "failed"
+    assert line.endswith(record["error"])
+    assert (tmp_path / "out" / "history.csv").read_text() == "epoch\n"
+    assert (tmp_path / "out" / "steps.csv").read_text() == "step\n"
+
+
+def test_keep_going_turns_a_failed_run_into_a_finding(workplace, tmp_path, capsys):
+    argv = run_arguments(workplace, tmp_path, "diverging")
+    assert train.main([*argv, "--keep-going"]) == 0
+    assert "run tiny/digits/sym-0.5/diverging/seed0 failed: DivergenceError" in capsys.readouterr().err
+    assert read_record(tmp_path / "record.json")["status"] == "failed"
+
+
+def test_a_failure_repeats_itself_byte_for_byte(workplace, tmp_path):
+    for out in ("one", "two"):
+        train.main(run_arguments(workplace, tmp_path / out, "diverging"))
+    one, two = ((tmp_path / out / "record.json").read_bytes() for out in ("one", "two"))
+    assert one == two
+
+
+def test_a_failed_run_shows_in_the_table_and_leaves_the_others_alone(finished, workplace, tmp_path):
+    """From training to the page: cross-entropy's cell is what it is without the failure beside it."""
+    runs = tmp_path / "runs"
+    methods = [finished[0], "diverging"]
+    for method in methods:
+        out = runs / f"digits/sym-0.5/{method}/seed0"
+        train.main([*run_arguments(workplace, out, method), "--keep-going"])
+    profile = write_yaml(tmp_path / "p.yaml", tiny_profile(methods={name: METHODS[name] for name in methods}))
+    outputs = [f"--{name}={tmp_path / f'table.{name}'}" for name in ("csv", "json", "metrics")]
+    aggregate.main(["--config", str(profile), "--runs", str(runs), *outputs])
+    table.main([str(tmp_path / "table.json"), str(ROOT / "published/table1.csv"), "--out", str(tmp_path / "table.md")])
+    accuracy = read_record(finished[1] / "record.json")["test_accuracy"]["best-clean"]
+    cells = {row["method"]: row for row in rows(tmp_path / "table.csv")}
+    assert float(cells[METHODS[finished[0]]["label"]]["mean"]) == pytest.approx(accuracy, abs=1e-4)
+    assert (cells["MLC"]["mean"], cells["MLC"]["n_seeds"]) == ("", "0")
+    page = (tmp_path / "table.md").read_text()
+    assert re.search(rf"\| {re.escape(METHODS[finished[0]]['label'])} +\| \*\*{accuracy:.2f}\*\* +\|", page)
+    assert re.search(r"\| MLC +\| failed +\|", page)
+    assert re.search(r"- `digits/sym-0\.5/diverging/seed0`: DivergenceError: \w+ is (nan|inf) in epoch 0, step 0", page)
+
+
+def refused(argv, message):
+    with pytest.raises(SuiteError, match=message) as caught:
+        train.main(argv)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_input_is_one_line_and_writes_nothing(workplace, tmp_path):
+    out = tmp_path / "out"
+    write_data(tmp_path / "other.npz", seed=1)
+    (tmp_path / "short.npz").write_bytes((workplace / "data.npz").read_bytes()[:-999])
+    (tmp_path / "task.npz").write_bytes((workplace / "task0.npz").read_bytes()[:-99])
+    (tmp_path / "bad.yaml").write_text("seed: 3")
+    for changes, message in [
+        ({"method": "mlcc"}, "unknown method 'mlcc' in profile tiny; known: cross-entropy, emlc-k5, diverging"),
+        ({"dataset": "emnist"}, "unknown dataset 'emnist' in profile tiny; known: digits"),
+        ({"data": tmp_path / "none.npz"}, r"none\.npz"),
+        ({"data": tmp_path / "short.npz"}, r"short\.npz is not a readable npz file"),
+        ({"data": tmp_path / "other.npz"}, r"task0\.npz: it was made from data [0-9a-f]{64}, the data at hand is"),
+        ({"task": tmp_path / "task.npz"}, r"task\.npz"),
+        ({"task": workplace / "data.npz"}, r"data\.npz"),
+        ({"config": tmp_path / "bad.yaml"}, "config key the profile"),
+    ]:
+        refused(run_arguments(workplace, out, **changes), message)
+        assert not out.exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused(workplace, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    profile = write_yaml(tmp_path / "gpu.yaml", tiny_profile(methods=METHODS, device="cuda"))
+    refused(run_arguments(workplace, tmp_path / "out", config=profile), "asks for device cuda but PyTorch sees no GPU")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="execute: nobody compares the task with the run that is asked for")
+@pytest.mark.parametrize(
+    "changes", [{"noise": "asym"}, {"noise": "bogus"}, {"rate": 0.9}, {"rate": 1.5}, {"rate": math.nan}, {"seed": 7}]
+)
+def test_a_task_of_another_run_is_refused(workplace, tmp_path, changes):
+    argv = run_arguments(workplace, tmp_path / "out", task=workplace / "task0.npz", **changes)
+    refused(argv, r"task0\.npz")
+    assert not (tmp_path / "out").exists()
+
+
+def with_method(workplace, tmp_path, **method):
+    method = {"label": "Mine", "implementation": "baselines.cross_entropy"} | method
+    profile = write_yaml(tmp_path / "mine.yaml", tiny_profile(methods={"mine": method}))
+    return run_arguments(workplace, tmp_path / "out", "mine", config=profile)
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="scores that are not finite reach write_record: traceback")
+def test_weights_that_overflow_in_the_last_step_fail_by_name(workplace, tmp_path):
+    """The loss of the only step is finite, what it does to the weights is not."""
+    argv = with_method(workplace, tmp_path, training={"lr": 1e25, "epochs": 1, "batch_size": 100})
+    assert train.main(argv) == 1
+    assert "loss is nan in epoch 0" in read_record(tmp_path / "out" / "record.json")["error"]
+
+
+BAD_METHODS = [
+    {"implementation": "baselines.mlc", "options": {"teacher_lrr": 0.1}},
+    {"implementation": "baselines.nothing"},
+    {"implementation": "emlc.method", "options": {"look_ahead": 0}},
+    {"implementation": "emlc.method", "options": {"corruption": "adverserial"}},
+]
+
+
+@pytest.mark.parametrize("method", BAD_METHODS)
+def test_a_method_that_cannot_be_built_is_told_in_one_line(workplace, tmp_path, method, capsys):
+    try:
+        status = train.main(with_method(workplace, tmp_path, **method))
+    except SuiteError as error:
+        status, line = 2, str(error)
+    else:
+        line = capsys.readouterr().err.strip()
+    assert status != 0
+    assert "\n" not in line
+    assert re.search(r"teacher_lrr|baselines\.nothing|look_ahead|corruption", line)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="execute: a mistake in the profile becomes a failed run, exit 0 with --keep-going"
+)
+@pytest.mark.parametrize("method", BAD_METHODS)
+def test_a_method_that_cannot_be_built_is_bad_input_not_a_finding(workplace, tmp_path, method):
+    argv = with_method(workplace, tmp_path, **method)
+    refused([*argv, "--keep-going"], "teacher_lrr|nothing|look_ahead|corruption")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="a wrong type in a method's options is a traceback")
+@pytest.mark.parametrize("value", ["3e-4", None])
+def test_an_option_of_the_wrong_type_is_one_line(workplace, tmp_path, value):
+    argv = with_method(workplace, tmp_path, implementation="baselines.mlc", options={"teacher_lr": value})
+    refused(argv, "teacher_lr")

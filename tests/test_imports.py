@@ -1,0 +1,148 @@
+"""The arrows between the packages point one way, and light steps load no heavy libraries."""
+
+import ast
+import importlib.abc
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("emlc", "baselines", "pipelines")
+
+
+class Refuse(importlib.abc.MetaPathFinder):
+    """Makes libraries look as if they were not installed."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r} (refused by this test)", name=name)
+
+
+def modules(*parts):
+    """Dotted names of all modules below some packages or modules."""
+    names = []
+    for part in parts:
+        path = ROOT / Path(*part.split("."))
+        files = [path.with_suffix(".py")] if path.with_suffix(".py").is_file() else sorted(path.rglob("*.py"))
+        assert files, part
+        names += [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
+    return names
+
+
+def imported(name):
+    """Every module that a module names in an import, at any depth."""
+    path = ROOT / Path(*name.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative imports are not seen by pipelines.sources"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def offences(sources, targets):
+    """Pairs (module, import) where a module of `sources` imports something at or below `targets`."""
+    return [
+        (source, target)
+        for source in modules(*sources)
+        for target in imported(source)
+        if any(target == forbidden or target.startswith(f"{forbidden}.") for forbidden in targets)
+    ]
+
+
+def test_pipelines_use_baselines_use_emlc_and_never_back():
+    assert offences(["emlc"], ["baselines", "pipelines", "tests"]) == []
+    assert offences(["baselines"], ["pipelines", "tests"]) == []
+    assert offences(["pipelines"], ["tests"]) == []
+
+
+def test_the_arrows_are_there_at_all():
+    """Guards the tests above against looking in the wrong place."""
+    assert ("baselines.mlc", "emlc.metagrad") in offences(["baselines"], ["emlc"])
+    assert ("pipelines.experiment", "emlc.engine.run") in offences(["pipelines"], ["emlc"])
+    assert len(modules("emlc")) > 30
+
+
+def test_the_library_does_not_know_the_engine_or_the_method():
+    library = [
+        "data",
+        "noise",
+        "class_maps",
+        "splits",
+        "tasks",
+        "models",
+        "augment",
+        "metagrad",
+        "artefacts",
+        "records",
+    ]
+    above = ["emlc.engine", "emlc.method", "emlc.teacher"]
+    assert offences([f"emlc.{name}" for name in library], above) == []
+
+
+def test_the_engine_knows_no_method_and_no_method_another():
+    assert offences(["emlc.engine"], ["emlc.method", "emlc.teacher", "emlc.metagrad"]) == []
+    baselines = [name for name in modules("baselines") if name != "baselines"]
+    siblings = [pair for pair in offences(baselines, ["baselines"]) if pair[0] != "baselines.clean_only"]
+    assert siblings == []
+    assert offences(baselines, ["emlc.method", "emlc.teacher"]) == []
+
+
+def test_meta_gradients_and_models_know_no_data():
+    assert offences(["emlc.metagrad", "emlc.models", "emlc.augment"], ["emlc.data", "emlc.tasks", "emlc.noise"]) == []
+
+
+def test_nobody_imports_a_private_name_of_another_module():
+    private = [
+        (source, target)
+        for source in modules(*PACKAGES)
+        for target in imported(source)
+        if target.split(".")[0] in PACKAGES and target.rpartition(".")[2].startswith("_") and "__" not in target
+    ]
+    assert private == []
+
+
+def run_without(refused, statement):
+    code = (
+        f"import sys\nfrom tests.test_imports import Refuse\nsys.meta_path.insert(0, Refuse({refused!r}))\n{statement}"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+LIGHT = ["fetch", "prepare", "inject", "train", "aggregate", "compare", "table", "curves", "settings", "sources", "cli"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "steps"),
+    [
+        ({"torch", "torchvision"}, LIGHT),
+        # A machine that only trains: PyTorch, numpy and what reads a profile.
+        (
+            {"snakemake", "dvc", "pandas", "seaborn", "matplotlib", "sklearn", "scipy", "tabulate", "torchvision"},
+            ["train", "experiment"],
+        ),
+    ],
+    ids=["without torch", "with torch alone"],
+)
+def test_steps_load_without_what_they_do_not_need(refused, steps):
+    done = run_without(refused, "import " + ", ".join(f"pipelines.{step}" for step in steps))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_refusing_works():
+    assert "refused by this test" in run_without({"torch"}, "import pipelines.experiment").stderr
+
+
+def test_data_and_noise_code_needs_no_torch():
+    names = modules(
+        "emlc.data", "emlc.noise", "emlc.tasks", "emlc.splits", "emlc.comparison", "emlc.records", "emlc.cells"
+    )
+    done = run_without({"torch"}, "import " + ", ".join(names))
+    assert (done.returncode, done.stderr) == (0, "")
