@@ -34,7 +34,9 @@ rule all:
 onstart:
     # What all steps read. Neither an input (a change of it re-runs nothing; a change of what a run needs, in `params`,
     # does) nor made while parsing: a dry run beside a running workflow must not change its profile.
-    write_text(Path("results/settings.json"), json.dumps(SETTINGS, indent=1) + "\n")  # tables keep the order of methods
+    write_text(
+        Path("results/settings.json"), json.dumps(SETTINGS, indent=1) + "\n"
+    )  # tables keep the order of methods
 
 
 onsuccess:

@@ -11,6 +11,7 @@ from emlc.engine.contract import Batch, Method, Setting, student_sgd
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
+from emlc.models import undrawn
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,15 @@ class MetaNet(nn.Module):
     def __init__(self, feature_dim: int, num_classes: int, options: Options, generator: torch.Generator) -> None:
         super().__init__()
         self.skip = options.skip
-        self.embedding = nn.Embedding(num_classes, options.embedding)
-        self.layers = nn.Sequential(
-            nn.Linear(feature_dim + options.embedding, options.hidden),
-            nn.Tanh(),
-            nn.Linear(options.hidden, options.hidden),
-            nn.Tanh(),
-            nn.Linear(options.hidden, num_classes + options.skip),
-        )
+        with undrawn(self):
+            self.embedding = nn.Embedding(num_classes, options.embedding)
+            self.layers = nn.Sequential(
+                nn.Linear(feature_dim + options.embedding, options.hidden),
+                nn.Tanh(),
+                nn.Linear(options.hidden, options.hidden),
+                nn.Tanh(),
+                nn.Linear(options.hidden, num_classes + options.skip),
+            )
         nn.init.xavier_uniform_(self.embedding.weight, generator=generator)
         for layer in self.layers:
             if isinstance(layer, nn.Linear):

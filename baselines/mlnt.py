@@ -111,6 +111,10 @@ class Guidance(NamedTuple):
 class MLNT(Method):
     """Cross-Entropy plus consistency after virtual steps on synthetic label noise.
 
+    Arithmetic of a first-order step: M + 1 backward passes from one forward pass, M forward and backward passes at the
+    virtual weights, and a forward pass each of teacher and frozen network; (5 M + 5) / 3 = 18.3 Cross-Entropy steps
+    for M = 10. Measured on a CPU: 15 with the small CNN, where the batched backward pass gains most, 19 with ResNet-18.
+
     Attributes
     ----------
     teacher : nn.Module
@@ -311,6 +315,8 @@ def meta_gradient(
         {name: options.inner_lr * gradient[m].detach() for name, gradient in virtual.items()}
         for m in range(options.num_fast)
     ]
+    # One after the other: mapped over stacked weights, convolutions become grouped ones, which are no faster on a CPU
+    # and keep the activations of all M copies at once.
     losses, feedback = zip(*(_feedback(student, step, inputs, guidance) for step in steps), strict=True)
     stacked = [torch.stack(copies) for copies in zip(*feedback, strict=True)]
     total = [copies.mean(dim=0) for copies in stacked]

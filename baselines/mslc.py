@@ -119,8 +119,8 @@ class MSLC(Method):
     prediction, the soft label becomes
     ``y(t) = A y~ + (1 - A) (B y(t-1) + (1 - B) p)``, ``A = alpha(CE(y~, p))``, ``B = beta(CE(y(t-1), p))``.
     A step looks ahead at ``w^ = w - lr grad_w mean CE(y(t), p_w)``, updates both networks by the clean loss at w^, and
-    takes the real step on the y(t) of the updated networks. Both steps share one forward pass; a step with correction
-    costs 10/3 of one of Cross-Entropy.
+    takes the real step on the y(t) of the updated networks. Both steps share one forward pass: 10/3 of the arithmetic
+    of a Cross-Entropy step.
     """
 
     Options = Options

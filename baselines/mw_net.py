@@ -34,7 +34,7 @@ class MWNet(Method):
     With l_i the Cross-Entropy of sample i and V the weight network, a step looks ahead at
     ``w^ = w - lr grad_w mean_i V(l_i) l_i``, updates V by the clean loss at w^ (derivative by the i-th weight:
     ``-(lr / n) <g', grad_w l_i>``), and takes the real step on ``mean_i V(l_i) l_i`` with the updated V. The weights
-    are not normalised. Both steps share one forward pass; a step costs 10/3 of one of Cross-Entropy.
+    are not normalised. Both steps share one forward pass: 10/3 of the arithmetic of a Cross-Entropy step.
     """
 
     Options = Options

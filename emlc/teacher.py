@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from emlc.models import initialise, undrawn
+
 EMBEDDING = 128
 HIDDEN = 128
 """Sizes of the label embedding and of the gate's hidden layer (MitchellKT/Enhanced-Meta-Label-Correction)."""
@@ -41,15 +43,11 @@ class Gate(nn.Module):
 
     def __init__(self, feature_dim: int, num_classes: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(num_classes, EMBEDDING)
-        self.hidden = nn.Linear(feature_dim + EMBEDDING, HIDDEN)
-        self.output = nn.Linear(HIDDEN, 1)
-        with torch.no_grad():
-            self.embedding.weight.normal_(generator=generator)
-            for layer in (self.hidden, self.output):
-                bound = layer.in_features**-0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
+        with undrawn(self):
+            self.embedding = nn.Embedding(num_classes, EMBEDDING)
+            self.hidden = nn.Linear(feature_dim + EMBEDDING, HIDDEN)
+            self.output = nn.Linear(HIDDEN, 1)
+        initialise(self, generator)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return the retain logit [n] for features [n, d] and given labels [n]."""

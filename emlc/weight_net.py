@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emlc.engine.contract import Batch
 from emlc.metagrad import clean_feedback
 from emlc.metagrad.tape import Tape
-from emlc.models import initialise
+from emlc.models import initialise, undrawn
 
 
 class WeightNet(nn.Module):
@@ -27,7 +27,8 @@ class WeightNet(nn.Module):
 
     def __init__(self, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+        with undrawn(self):
+            self.layers = nn.Sequential(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
         initialise(self, generator)
 
     def forward(self, losses: Tensor) -> Tensor:

@@ -1,12 +1,11 @@
 import json
-import os
-import sys
 
 from snakemake.exceptions import WorkflowError
 
 from emlc.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.errors import SuiteError
+from pipelines.environment import use_this_interpreter
 from pipelines.pointers import read_pointer
 from pipelines.settings import (
     ROOT,
@@ -22,8 +21,7 @@ from pipelines.settings import (
 )
 from pipelines.sources import sources
 
-# `python` in a rule is the interpreter that runs Snakemake, whether or not its environment is activated.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+use_this_interpreter()
 
 try:
     SETTINGS = validated(config)

@@ -5,7 +5,7 @@ for file, pointer in POINTERS.items():
 
     rule:
         name:
-            f"fetch_{pointer.replace('/', '_').replace('.', '_').replace('-', '_')}"
+            f"fetch_{Path(pointer).stem.replace('-', '_')}"
         input:
             pointer=pointer,
         output:
@@ -24,10 +24,10 @@ rule prepare:
         sources=sources("pipelines.prepare"),
     output:
         "results/data/{dataset}.npz",
-    params:
-        options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
     log:
         "results/logs/prepare/{dataset}.log",
+    params:
+        options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
     shell:
         "python -m pipelines.prepare --config results/settings.json --dataset {wildcards.dataset:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -39,10 +39,10 @@ rule inject:
         sources=sources("pipelines.inject"),
     output:
         f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
-    params:
-        spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
     log:
         f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.log",
+    params:
+        spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
     shell:
         "python -m pipelines.inject --config results/settings.json --data {input.data:q} --dataset {wildcards.dataset:q}"
         " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"

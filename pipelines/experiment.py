@@ -18,7 +18,7 @@ from emlc.errors import SuiteError
 from emlc.records import COMPLETED, FAILED, scores
 from emlc.tasks import Task, load_task
 from pipelines.devices import device_name, open_device, versions
-from pipelines.settings import SIMCLR, Run, Settings, dataset_options, run_spec
+from pipelines.settings import SIMCLR, Run, Settings, dataset_options, run_spec, task_spec
 
 FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError)
 """What a diverged run, a bad hyper-parameter or a full device memory raises inside the training."""
@@ -39,6 +39,7 @@ def execute(
     _check_start(spec["initialisation"], pretrained)
     arrays, checksum = load_arrays(data)
     task = load_task(task_file, expect_data_sha256=checksum)
+    _check_task(task, settings, run, task_file)
     dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
     device = open_device(spec["device"], spec["threads"])
     recipe = build_recipe(spec, dataset, run.seed, pretrained)
@@ -57,6 +58,15 @@ def execute(
     except FAILURES as error:
         return {**content, "status": FAILED, "error": _one_line(error)}, History()
     return {**content, **_results(history), "timing": _timing(history, started, device)}, history
+
+
+def _check_task(task: Task, settings: Settings, run: Run, path: Path) -> None:
+    """Refuse a task that is not the one this run is asked to train on."""
+    asked = {**task_spec(settings, run.dataset, run.noise, run.rate), "seed": run.seed}
+    asked["kind"] = asked.pop("noise")
+    for name, value in asked.items():
+        if getattr(task, name) != value:
+            raise SuiteError(f"{path} is a task of {name} {getattr(task, name)}, the run is of {name} {value}")
 
 
 def _check_start(initialisation: str, pretrained: Path | None) -> None:

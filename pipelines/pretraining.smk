@@ -8,13 +8,13 @@ rule pretrain:
     output:
         checkpoint=f"results/pretrained/{PROFILE}/{{dataset}}.pt",
         record=f"results/pretrained/{PROFILE}/{{dataset}}.json",
-    params:
-        spec=lambda wildcards: pretraining_spec(SETTINGS, wildcards.dataset),
+    log:
+        f"results/logs/pretrained/{PROFILE}/{{dataset}}.log",
     threads: SETTINGS["threads"]
     resources:
         gpu=int(SETTINGS["device"] != "cpu"),
-    log:
-        f"results/logs/pretrained/{PROFILE}/{{dataset}}.log",
+    params:
+        spec=lambda wildcards: pretraining_spec(SETTINGS, wildcards.dataset),
     shell:
         "python -m pipelines.pretrain --config results/settings.json --dataset {wildcards.dataset:q}"
         " --data {input.data:q} --out {output.checkpoint:q} --record {output.record:q} > {log:q} 2>&1"

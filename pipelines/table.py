@@ -13,7 +13,7 @@ from pipelines.cli import Parser, run
 REFERENCE = "CIFAR-10"
 """Whose published columns stand beside a dataset that the paper does not have."""
 
-ABSENT = "–"
+ABSENT = "–"  # noqa: RUF001  (the paper prints an en dash)
 Column = tuple[str, float]
 
 SELECTION_TEXT = {
@@ -102,7 +102,9 @@ def _measured(cell: dict[str, Any] | None, best: float | None) -> str:
         return "failed"
     text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
     text = f"**{text}**" if cell["mean"] == best else text
-    lost = [f"{len(cell['failed'])} failed"] * bool(cell["failed"]) + [f"{cell['missing']} not run"] * bool(cell["missing"])
+    lost = [f"{len(cell['failed'])} failed"] * bool(cell["failed"]) + [f"{cell['missing']} not run"] * bool(
+        cell["missing"]
+    )
     return f"{text} ({', '.join(lost)})" if lost else text
 
 

@@ -9,11 +9,11 @@ rule aggregate:
         csv="results/table1.csv",
         json="results/table1.json",
         metrics="results/metrics.json",
+    log:
+        "results/logs/aggregate.log",
     params:
         runs=f"results/runs/{PROFILE}",
         shown={key: SETTINGS[key] for key in ("selection", "seeds", "methods", "columns")},
-    log:
-        "results/logs/aggregate.log",
     shell:
         "python -m pipelines.aggregate --config results/settings.json --runs {params.runs:q} --csv {output.csv:q}"
         " --json {output.json:q} --metrics {output.metrics:q} > {log:q} 2>&1"
@@ -63,12 +63,12 @@ rule curves:
             "results/figures/convergence/{column}.csv",
             column=[f"{c['dataset']}_{c['noise']}-{c['rate']}" for c in SETTINGS["columns"]],
         ),
+    log:
+        "results/logs/curves.log",
     params:
         runs=f"results/runs/{PROFILE}",
         shown={key: SETTINGS[key] for key in ("seeds", "methods", "columns")},
         folder=subpath(output.png, parent=True),
-    log:
-        "results/logs/curves.log",
     shell:
         "python -m pipelines.curves --config results/settings.json --runs {params.runs:q} --out {params.folder:q}"
         " > {log:q} 2>&1"

@@ -16,7 +16,7 @@ TRAINING = {"epochs": 4, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_
 
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "emlc.method": {"k=1": {"corruption": "random"}, "k=5": {"look_ahead": 5, "corruption": "random"}},
-    "baselines.fasten": {"": {"threshold": 0.3}},
+    "baselines.fasten": {"": {"threshold": 0.21}},
     "baselines.mlc": {"k=1": {}, "k=3": {"gradient_steps": 3}},
     "baselines.mslc": {"": {"warm_up": 0.5, "memory_epochs": 1}},
     "baselines.mlnt": {"": {"num_fast": 2, "pretrain_epochs": 1, "mentor_stages": 2, "ramp_epochs": 1}},

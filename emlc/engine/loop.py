@@ -110,14 +110,16 @@ def _score_epoch(method: Method, feed: Feed, epoch: int, metrics: list[dict[str,
     validation = evaluate(method, feed.validation, feed.normalise)
     test = evaluate(method, feed.test, feed.normalise)
     means = {name: sum(row[name] for row in metrics) / len(metrics) for name in metrics[0]}
-    return {
-        "epoch": epoch,
+    scores = {
         "validation_accuracy": validation.accuracy,
         "validation_loss": validation.loss,
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
-        **means,
     }
+    for name, value in scores.items():
+        if not math.isfinite(value):
+            raise DivergenceError(f"{name} is {value} in epoch {epoch}; lower the learning rate")
+    return {"epoch": epoch, **scores, **means}
 
 
 def select_epoch(epochs: list[dict[str, Any]]) -> int:

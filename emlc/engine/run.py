@@ -1,9 +1,10 @@
 """From a task and a recipe to a history: everything one run is made of, put together in one place."""
 
 import importlib
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -121,14 +122,29 @@ def parse_options(options: type[Any], values: dict[str, Any], implementation: st
     Raises
     ------
     SuiteError
-        If a key is not an option of the method.
+        If a key is not an option of the method, or its value not of the option's type.
     """
-    known = {entry.name for entry in fields(options)}
-    for key in values:
-        if key not in known:
-            listed = ", ".join(sorted(known)) or "none"
+    types = get_type_hints(options)
+    for key, value in values.items():
+        if key not in types:
+            listed = ", ".join(sorted(types)) or "none"
             raise SuiteError(f"{implementation} has no option {key!r}; its options: {listed}")
+        if not _is_of(value, types[key]):
+            wanted = getattr(types[key], "__name__", types[key])
+            raise SuiteError(
+                f"option {key} of {implementation} is {value!r}; it must be {wanted} (YAML: 3.0e-4, not 3e-4)"
+            )
     return options(**values)
+
+
+def _is_of(value: Any, annotation: Any) -> bool:
+    """Whether a YAML value fits a type: whole numbers are floats too, booleans are no numbers."""
+    allowed = get_args(annotation) or (annotation,)
+    if isinstance(value, bool):
+        return bool in allowed
+    if isinstance(value, int) and float in allowed:
+        return True
+    return isinstance(value, allowed) and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def build_feed(recipe: Recipe, method: Method, task: Task, arrays: Arrays, device: torch.device) -> Feed:

@@ -223,7 +223,7 @@ def _relu(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tenso
 
 
 def _add(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """y = a + alpha b."""
+    """Addition: dy = da + alpha db."""
     left, right = args[0], args[1]
     scaled = None if right is None else right * call.kwargs.get("alpha", 1)
     return _sum([left, scaled]).expand_as(call.output)

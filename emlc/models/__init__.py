@@ -7,13 +7,13 @@ from functools import partial
 import torch
 
 from emlc.errors import SuiteError
-from emlc.models.base import Backbone, initialise
+from emlc.models.base import Backbone, initialise, undrawn
 from emlc.models.preact import PreActResNet18, PreActResNet32
 from emlc.models.resnet import BasicBlock, Bottleneck, ResNet, ResNet32
 from emlc.models.small import SmallCNN
 from emlc.models.wide_resnet import WideResNet
 
-__all__ = ["MODELS", "Backbone", "build_model", "initialise"]
+__all__ = ["MODELS", "Backbone", "build_model", "initialise", "undrawn"]
 
 MODELS: Mapping[str, Callable[..., Backbone]] = {
     "cnn-small": SmallCNN,

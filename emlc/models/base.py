@@ -1,6 +1,8 @@
 """What every backbone offers, and the one place where random weights come from."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,17 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """Return a 1x1 convolution without bias."""
     return nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
+
+
+@contextmanager
+def undrawn(module: nn.Module) -> Iterator[None]:
+    """Let `module` make its layers inside the block without PyTorch's initialisation, which draws from a global state.
+
+    The parameters are uninitialised afterwards: fill them from a generator.
+    """
+    with torch.device("meta"):
+        yield
+    module.to_empty(device="cpu")
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -43,7 +43,7 @@ class TinyNet(Backbone):
         return F.relu(self.norm(self.conv(images))).mean((2, 3))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _double():
     torch.set_default_dtype(torch.float64)
     yield
@@ -134,6 +134,7 @@ def relative_error(values: list[Tensor], expected: list[Tensor]) -> float:
     return float((flat - reference).norm() / reference.norm())
 
 
+@pytest.mark.usefixtures("_double")
 @OBJECTIVES
 @pytest.mark.parametrize(("virtual_lr", "used"), [(None, 0.15), (0.4, 0.4)])
 def test_meta_gradient_equals_double_backward_through_the_virtual_step(hard, virtual_lr, used):
@@ -146,6 +147,7 @@ def test_meta_gradient_equals_double_backward_through_the_virtual_step(hard, vir
     assert relative_error([value.grad for value in mixing_parameters(method)], expected) < 1e-8
 
 
+@pytest.mark.usefixtures("_double")
 @OBJECTIVES
 def test_meta_gradient_equals_central_finite_differences(hard):
     method, soft = make_corrector(replace(SMALL, hard_labels=hard))
@@ -165,6 +167,7 @@ def test_meta_gradient_equals_central_finite_differences(hard):
     assert relative_error([value.grad for value in mixing_parameters(method)], expected) < 1e-5
 
 
+@pytest.mark.usefixtures("_double")
 @OBJECTIVES
 def test_two_epochs_of_correction_equal_the_algorithm_by_hand(hard):
     method, soft = make_corrector(replace(SMALL, hard_labels=hard))
@@ -312,3 +315,16 @@ def train_on_digits(implementation: str, options: dict, seed: int) -> tuple[Meth
     feed = build_feed(recipe, method, task, arrays, torch.device("cpu"))
     history = train(method, feed, recipe.training.epochs)
     return method, sum(row["test_accuracy"] for row in history.epochs[-5:]) / 5
+
+
+MARGIN = 3.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds. Over seeds 0 to 5 MSLC gained 9.2, 4.1, 2.3, 4.1, 9.2
+and 4.9 (mean 5.6); other vector instruction sets of the CPU moved the mean of seeds 0 and 1 from 6.6 to 5.3."""
+
+
+def test_learns_more_than_cross_entropy():
+    gains = []
+    for seed in (0, 1):
+        _, plain = train_on_digits("baselines.cross_entropy", {}, seed)
+        gains.append(train_on_digits("baselines.mslc", {}, seed)[1] - plain)
+    assert sum(gains) / len(gains) >= MARGIN

@@ -1,4 +1,4 @@
-"""MW-Net against its equations, written out slowly: explicit virtual step, second-order autograd, finite differences."""
+"""MW-Net against its equations, written out: explicit virtual step, second-order autograd, finite differences."""
 
 import copy
 from pathlib import Path
@@ -210,3 +210,20 @@ def train_on_digits(implementation: str, options: dict, seed: int) -> tuple[Meth
     feed = build_feed(recipe, method, task, arrays, torch.device("cpu"))
     history = train(method, feed, recipe.training.epochs)
     return method, sum(row["test_accuracy"] for row in history.epochs[-5:]) / 5
+
+
+MARGIN = 2.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds. Over seeds 0 to 5 MW-Net gained 9.4, 2.9, 0.9, 3.2,
+5.6 and 2.3 (mean 4.1); other vector instruction sets of the CPU moved the mean of seeds 0 and 1 from 6.2 to 4.2."""
+
+
+def test_learns_to_distrust_high_losses_and_beats_cross_entropy():
+    """The weight decay of the embedded profile: at the paper's, 750 steps only drive every weight to one."""
+    gains = []
+    for seed in (0, 1):
+        _, plain = train_on_digits("baselines.cross_entropy", {}, seed)
+        method, accuracy = train_on_digits("baselines.mw_net", {"weight_decay": 1e-2}, seed)
+        low, high = method.weight_net(torch.tensor([0.1, 5.0])).tolist()
+        assert low > high + 0.15
+        gains.append(accuracy - plain)
+    assert sum(gains) / len(gains) >= MARGIN

@@ -41,6 +41,16 @@ def test_a_file_appears_whole_in_new_folders(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
+def test_a_reader_of_the_old_file_keeps_it_to_the_end(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old content")
+    with path.open("rb", buffering=0) as reader:
+        start = reader.read(3)
+        write_text(path, "new")
+        assert start + reader.read() == b"old content"
+    assert path.read_text() == "new"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SuiteError])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path = tmp_path / "file.txt"

@@ -97,7 +97,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_name(value):
     assert len(history.steps) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="loop._score_epoch: scores that are not finite are not refused")
 def test_a_score_that_is_not_finite_ends_the_run_by_name():
     """Finite losses do not mean finite weights: the last step of an epoch can leave NaN behind."""
 

@@ -20,20 +20,16 @@ from tests.tiny import CLEAN_PER_CLASS, TRAINING, tiny_arrays, variants
 
 CPU = torch.device("cpu")
 ARRAYS = tiny_arrays()
-TASK = make_task(
-    ARRAYS,
-    TaskSpec(
-        dataset="digits",
-        data_sha256="0" * 64,
-        kind="sym",
-        rate=0.5,
-        sampling="per-label",
-        split="balanced",
-        clean_per_class=CLEAN_PER_CLASS,
-    ),
-    None,
-    0,
+SPEC = TaskSpec(
+    dataset="digits",
+    data_sha256="0" * 64,
+    kind="sym",
+    rate=0.5,
+    sampling="per-label",
+    split="balanced",
+    clean_per_class=CLEAN_PER_CLASS,
 )
+TASK = make_task(ARRAYS, SPEC, None, 0)
 RECIPE = Recipe(
     implementation="baselines.cross_entropy",
     options={},
@@ -115,16 +111,7 @@ def test_histories_have_the_common_columns_and_always_the_same_ones(name, histor
     assert {"step", "epoch", "student_loss"} <= set(history.steps[0])
 
 
-def drawing_globally(names):
-    """Mark the methods whose networks are built with PyTorch's default initialisation first."""
-    marked = pytest.mark.xfail(
-        strict=True, reason="Gate, MetaNet, WeightNet: built with draws from the global generator"
-    )
-    guilty = ("emlc.method", "baselines.mlc", "baselines.mw_net", "baselines.mslc")
-    return [pytest.param(name, marks=marked if name.startswith(guilty) else ()) for name in names]
-
-
-@pytest.mark.parametrize("name", drawing_globally(VARIANTS))
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_run_leaves_the_global_generators_alone(name):
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     run(replace(VARIANTS[name], training=Training(**{**TRAINING, "epochs": 2})), TASK, ARRAYS, CPU)
@@ -202,10 +189,31 @@ def test_the_feed_by_hand():
     images = torch.tensor(ARRAYS.train_images[TASK.noisy_indices]).permute(0, 3, 1, 2)
     assert torch.equal(feed.noisy.samples.images, images)
     assert torch.equal(feed.clean.samples.labels, torch.tensor(ARRAYS.train_labels[TASK.clean_indices]))
-    assert torch.equal(feed.validation.labels, feed.clean.samples.labels)
+    assert torch.equal(feed.test.images[:, 0], torch.tensor(ARRAYS.test_images[..., 0]))
     assert torch.equal(feed.test.labels, torch.tensor(ARRAYS.test_labels))
     torch.testing.assert_close(feed.normalise(feed.test.images), (feed.test.images.float() / 255 - 0.3) / 0.4)
     assert (feed.noisy.size, feed.clean.size) == (12, 12)
+
+
+def test_students_are_selected_on_the_validation_set():
+    """It is the clean set itself, except in the released split."""
+    for split in ("balanced", "released"):
+        task = make_task(ARRAYS, replace(SPEC, split=split), None, 0)
+        method = build_method(RECIPE, task, ARRAYS, CPU)
+        feed = build_feed(RECIPE, method, task, ARRAYS, CPU)
+        images = torch.tensor(ARRAYS.train_images[task.validation_indices])
+        assert torch.equal(feed.validation.images, images.permute(0, 3, 1, 2))
+        assert torch.equal(feed.validation.labels, torch.tensor(ARRAYS.train_labels[task.validation_indices]))
+        assert torch.equal(feed.validation.images, feed.clean.samples.images) == (split == "balanced")
+
+
+def test_every_run_has_generators_of_its_own():
+    emlc = VARIANTS["emlc.method k=1"]
+    mlc = VARIANTS["baselines.mlc k=1"]
+    recipes = [emlc, replace(emlc, seed=1), mlc, replace(mlc, seed=1)]
+    settings = [Session.start(recipe).method.setting for recipe in recipes]
+    seeds = [generator.initial_seed() for setting in settings for generator in (setting.generator, setting.initial)]
+    assert len(set(seeds)) == 8
 
 
 def test_the_feed_follows_the_method_s_wishes_and_the_protocol_s_order():
@@ -244,7 +252,6 @@ def test_unknown_options_are_refused_with_the_known_ones():
     assert parse_options(options, {"teacher_lr": 0.5}, "baselines.mlc").teacher_lr == 0.5
 
 
-@pytest.mark.xfail(strict=True, reason="parse_options checks names only: a wrong type is a TypeError somewhere later")
 @pytest.mark.parametrize("value", ["3e-4", None, [1]])  # YAML 1.1 reads 3e-4, without a point, as a text
 def test_options_of_the_wrong_type_are_refused_by_name(value):
     with pytest.raises(SuiteError, match="teacher_lr"):
