@@ -9,11 +9,19 @@ from typing import Any
 
 from emlc.artefacts import write_json, write_text
 from emlc.cells import RESULT_COLUMNS
-from emlc.data import open_dataset
 from emlc.errors import SuiteError
 from emlc.records import COMPLETED, read_record
 from pipelines.cli import Parser, run
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, runs
+from pipelines.settings import (
+    DEFAULT_PROFILE,
+    Run,
+    Settings,
+    column_datasets,
+    dataset_title,
+    load_settings,
+    run_spec,
+    runs,
+)
 
 NOT_RUN = "not run"
 
@@ -35,7 +43,7 @@ def collect(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     Raises
     ------
     SuiteError
-        If a record is damaged, edited, or of another run or profile.
+        If a record is damaged, edited, of another run or not of the profile's hyper-parameters.
     """
     return [_summary(settings, which, folder / which.folder / "record.json") for which in runs(settings)]
 
@@ -46,9 +54,17 @@ def _summary(settings: Settings, which: Run, path: Path) -> dict[str, Any]:
     record = read_record(path)
     if {key: record["run"][key] for key in Run._fields} != which._asdict():
         raise SuiteError(f"{path} is the record of another run ({record['run']}); delete it and run again")
-    if record["config"]["profile"] != settings["profile"]:
-        raise SuiteError(f"{path} is of profile {record['config']['profile']}, not {settings['profile']}")
+    _check_config(path, record["config"], run_spec(settings, which))
     return {"run": which, "status": record["status"], "record": record}
+
+
+def _check_config(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    for key in {**ours, **theirs}:
+        if theirs.get(key) != ours.get(key):
+            raise SuiteError(
+                f"{path} was run with {key} {theirs.get(key)!r}, where the profile says {ours.get(key)!r}; "
+                "delete it and run again"
+            )
 
 
 def aggregate(settings: Settings, summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def _cell(settings: Settings, group: Sequence[dict[str, Any]]) -> dict[str, Any]
     accuracies = [record["test_accuracy"][settings["selection"]] for record in completed]
     return {
         "method": settings["methods"][which.method]["label"],
-        "dataset": _title(settings, which.dataset),
+        "dataset": dataset_title(settings, which.dataset),
         "noise_type": which.noise,
         "noise_rate": which.rate,
         "mean": round(statistics.fmean(accuracies), 4) if accuracies else None,
@@ -100,14 +116,7 @@ def _datasets(settings: Settings, summaries: Sequence[dict[str, Any]]) -> list[d
     for item in summaries:
         if item["record"] is not None:
             facts.setdefault(item["run"].dataset, item["record"]["data"])
-    return [
-        {"title": _title(settings, name), **facts.get(name, {})}
-        for name in dict.fromkeys(column["dataset"] for column in settings["columns"])
-    ]
-
-
-def _title(settings: Settings, dataset: str) -> str:
-    return open_dataset(dataset, dataset_options(settings, dataset)).title
+    return [{"title": dataset_title(settings, name), **facts.get(name, {})} for name in column_datasets(settings)]
 
 
 def as_csv(table: dict[str, Any]) -> str:

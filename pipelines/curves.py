@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.figure
 import pandas as pd
 import seaborn as sns
 
@@ -11,34 +12,40 @@ from emlc.artefacts import atomic_path
 from emlc.records import COMPLETED
 from pipelines.aggregate import collect
 from pipelines.cli import Parser, run
-from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings
+from pipelines.settings import DEFAULT_PROFILE, Settings, column_datasets, dataset_title, load_settings
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+AXES = ["dataset", "noise", "rate"]
+"""What makes a column of the table, and so a panel."""
 
 
 def curves(settings: Settings, folder: Path) -> pd.DataFrame:
     """Return the tidy curves: one line per run and epoch of every completed record, test accuracy in %."""
+    titles = {name: dataset_title(settings, name) for name in column_datasets(settings)}
+    labels = {name: method["label"] for name, method in settings["methods"].items()}
     rows = [
-        {**item["run"]._asdict(), "method": record["run"]["label"], "dataset": record["run"]["title"]}
+        {**item["run"]._asdict(), "method": labels[item["run"].method], "dataset": titles[item["run"].dataset]}
         | {"epoch": epoch["epoch"] + 1, "test_accuracy": epoch["test_accuracy"]}
         for item in collect(settings, folder)
-        if (record := item["record"]) and item["status"] == COMPLETED
-        for epoch in record["epochs"]
+        if item["status"] == COMPLETED
+        for epoch in item["record"]["epochs"]
     ]
-    names = ["dataset", "noise", "rate", "method", "seed", "epoch", "test_accuracy"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=[*AXES, "method", "seed", "epoch", "test_accuracy"])
 
 
 def means(tidy: pd.DataFrame) -> pd.DataFrame:
     """Return the mean curve of every method (columns) over epochs (rows), for ``dvc plots``."""
     order = list(dict.fromkeys(tidy["method"]))
-    wide = tidy.pivot_table(index="epoch", columns="method", values="test_accuracy", aggfunc="mean")
+    accuracies = tidy.astype({"test_accuracy": float})  # without rows it has no type to take a mean of
+    wide = accuracies.pivot_table(index="epoch", columns="method", values="test_accuracy", aggfunc="mean")
     return wide.reindex(columns=order).round(4)
 
 
 def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
-    """Return the figure: one panel per noise setting, band = standard deviation over seeds."""
+    """Return the figure: one panel per noise setting, band = standard deviation over seeds; empty without runs."""
     sns.set_theme(style="ticks", context="paper", font_scale=1.1)
+    if tidy.empty:
+        return _empty_figure()
     tidy = tidy.assign(panel=[_panel(*key) for key in zip(tidy["dataset"], tidy["noise"], tidy["rate"], strict=True)])
     methods = list(dict.fromkeys(tidy["method"]))
     grid = sns.relplot(
@@ -65,8 +72,14 @@ def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
     return grid.figure
 
 
+def _empty_figure() -> "mpl.figure.Figure":
+    figure = mpl.figure.Figure(figsize=(3.2, 2.8))
+    figure.text(0.5, 0.5, "no completed run", ha="center", va="center")
+    return figure
+
+
 def _panel(dataset: str, noise: str, rate: float) -> str:
-    return f"{dataset}, {noise} {rate:.0%}"
+    return f"{dataset}, {noise} {100 * rate:g}%"
 
 
 def save(tidy: pd.DataFrame, settings: Settings, out: Path) -> None:
@@ -74,7 +87,8 @@ def save(tidy: pd.DataFrame, settings: Settings, out: Path) -> None:
     with atomic_path(out / "convergence.csv") as path:
         tidy.to_csv(path, index=False, lineterminator="\n")
     for column in settings["columns"]:
-        chosen = tidy[(tidy["noise"] == column["noise"]) & (tidy["rate"] == column["rate"])]
+        axes = {**column, "dataset": dataset_title(settings, column["dataset"])}
+        chosen = tidy[(tidy[AXES] == pd.Series({name: axes[name] for name in AXES})).all(axis="columns")]
         name = f"{column['dataset']}_{column['noise']}-{column['rate']}.csv"
         with atomic_path(out / "convergence" / name) as path:
             means(chosen).to_csv(path, lineterminator="\n")

@@ -1,14 +1,18 @@
 """Profiles: read, merged, validated, and resolved into what one run needs. No torch here."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from jsonschema.validators import extend
 
 from emlc.artefacts import read_json
+from emlc.cells import Cell
+from emlc.data import open_dataset
 from emlc.errors import SuiteError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +22,10 @@ SIMCLR = "simclr"
 """The ``initialisation`` that needs a dataset's ``pretraining``."""
 
 Settings = dict[str, Any]
+
+_WHOLE_NUMBERS = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+# JSON Schema counts 15.0 among the integers; as a number of epochs or a seed's folder it is none.
+_Validator = extend(Draft202012Validator, type_checker=_WHOLE_NUMBERS)
 
 
 class Run(NamedTuple):
@@ -62,19 +70,72 @@ def validated(settings: Mapping[str, Any]) -> Settings:
     SuiteError
         Naming the key and what is wrong with it.
     """
+    _check_finite(settings)
+    _check_schema(settings)
+    _check_columns(settings)
+    for dataset in column_datasets(settings):
+        _check_initialisation(settings, dataset)
+    _check_names(dict(settings))
+    return dict(settings)
+
+
+def _check_finite(settings: Mapping[str, Any]) -> None:
+    for key, value in _leaves(settings):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise SuiteError(f"config key {'.'.join(key)}: {value} is not a finite number")
+
+
+def _leaves(value: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _leaves(part, (*key, str(name)))
+    elif isinstance(value, list):
+        for position, part in enumerate(value):
+            yield from _leaves(part, (*key, str(position)))
+    else:
+        yield key, value
+
+
+def _check_schema(settings: Mapping[str, Any]) -> None:
     schema = read_json(ROOT / "config" / "schema.json")
-    error = best_match(Draft202012Validator(schema).iter_errors(settings))
+    error = best_match(_Validator(schema).iter_errors(settings))
     if error is not None:
         key = ".".join(str(part) for part in error.absolute_path) or "the profile"
         raise SuiteError(f"config key {key}: {error.message}")
+
+
+def _check_columns(settings: Mapping[str, Any]) -> None:
+    seen: dict[tuple[str, str, float], int] = {}
     for position, column in enumerate(settings["columns"]):
+        key = f"config key columns.{position}"
         if column["dataset"] not in settings["datasets"]:
             known = ", ".join(settings["datasets"])
-            raise SuiteError(
-                f"config key columns.{position}.dataset: unknown dataset {column['dataset']!r}; known: {known}"
-            )
-        _check_initialisation(settings, column["dataset"])
-    return dict(settings)
+            raise SuiteError(f"{key}.dataset: unknown dataset {column['dataset']!r}; known: {known}")
+        # Its runs would lie in the same folders, whatever the sampling.
+        first = seen.setdefault((column["dataset"], column["noise"], column["rate"]), position)
+        if first != position:
+            raise SuiteError(f"{key}: dataset, noise and rate are those of columns.{first}; leave one of them out")
+
+
+def _check_names(settings: Settings) -> None:
+    """Tables name methods by their labels and datasets by their titles, spelling aside."""
+    labels = {
+        f"methods.{name}.label": Cell(method["label"], "").method_key for name, method in settings["methods"].items()
+    }
+    titles = {
+        f"datasets.{name}.options.title": Cell("", dataset_title(settings, name)).dataset_key
+        for name in column_datasets(settings)
+    }
+    for names in (labels, titles):
+        first: dict[str, str] = {}
+        for key, name in names.items():
+            if first.setdefault(name, key) != key:
+                raise SuiteError(f"config key {key}: the same name as {first[name]}; rows need names of their own")
+
+
+def column_datasets(settings: Mapping[str, Any]) -> list[str]:
+    """Return the datasets of the profile's columns, each once."""
+    return list(dict.fromkeys(column["dataset"] for column in settings["columns"]))
 
 
 def _check_initialisation(settings: Mapping[str, Any], dataset: str) -> None:
@@ -185,6 +246,11 @@ def dataset_options(settings: Settings, name: str) -> dict[str, Any]:
     return {"kind": dataset["kind"], **dataset.get("options", {})}
 
 
+def dataset_title(settings: Settings, name: str) -> str:
+    """Return what tables and figures call a dataset of the profile."""
+    return open_dataset(name, dataset_options(settings, name)).title
+
+
 def _start(settings: Settings, run: Run) -> dict[str, Any]:
     start = initialisation(settings, run.method)
     recipe = {"pretraining": _pretraining(settings, run.dataset)} if start == SIMCLR else {}
@@ -212,19 +278,32 @@ def _named(settings: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
     return settings[kind][name]
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that a mapping holds twice, of which YAML's own loader keeps the last without a word."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is there twice", problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML (or JSON) file holds.
 
     Raises
     ------
     SuiteError
-        If it cannot be read or is no mapping.
+        If it cannot be read, gives a key twice or is no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except OSError as error:
         raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date in month 13
         reason = " ".join(str(error).split())
         raise SuiteError(f"{path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict):

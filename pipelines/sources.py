@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import resolve_name
+from itertools import accumulate
 from pathlib import Path
 
 from emlc.errors import SuiteError
@@ -13,6 +15,8 @@ PACKAGES = ("emlc", "baselines", "pipelines")
 
 def sources(*modules: str) -> list[str]:
     """Return the files of the suite that `modules` import, directly or through others, sorted.
+
+    The packages that a module lies in are among them: Python loads them first.
 
     Imports are read from the syntax tree, those inside functions included; nothing is executed.
 
@@ -29,7 +33,7 @@ def sources(*modules: str) -> list[str]:
     Raises
     ------
     SuiteError
-        If there is no such module.
+        If there is no such module, or a relative import leaves its package.
     """
     seen: set[str] = set()
     waiting = list(modules)
@@ -44,17 +48,32 @@ def sources(*modules: str) -> list[str]:
 @cache
 def _imported(module: str) -> tuple[str, ...]:
     tree = ast.parse((ROOT / _file(module)).read_text(encoding="utf-8"))
-    names = {name for node in ast.walk(tree) for name in _names(node)}
-    parents = {name.rpartition(".")[0] for name in names if "." in name}
-    return tuple(sorted(name for name in names | parents if _exists(name)))
+    names = {module, *(name for node in ast.walk(tree) for name in _names(node, module))}
+    packages = {package for name in names for package in _ancestors(name)}
+    return tuple(sorted(name for name in names | packages if _exists(name)))
 
 
-def _names(node: ast.AST) -> Iterator[str]:
+def _ancestors(module: str) -> Iterator[str]:
+    return accumulate(module.split(".")[:-1], "{}.{}".format)
+
+
+def _names(node: ast.AST, module: str) -> Iterator[str]:
+    """Yield the absolute names that an import statement of `module` may load."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    if isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        origin = _origin(node, module)
+        yield origin
+        yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def _origin(node: ast.ImportFrom, module: str) -> str:
+    relative = "." * node.level + (node.module or "")
+    package = module if _file(module).endswith("__init__.py") else module.rpartition(".")[0]
+    try:
+        return resolve_name(relative, package)
+    except ImportError:
+        raise SuiteError(f"{_file(module)}: the import from {relative} leaves the package; name it in full") from None
 
 
 def _exists(module: str) -> bool:

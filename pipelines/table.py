@@ -1,20 +1,23 @@
 """Print a table of accuracies in the paper's layout, each method beside its published row and the difference."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
 from tabulate import tabulate
 
 from emlc.artefacts import read_json, write_text
 from emlc.cells import Cell, read_published
+from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 
 REFERENCE = "CIFAR-10"
 """Whose published columns stand beside a dataset that the paper does not have."""
 
 ABSENT = "–"  # noqa: RUF001  (the paper prints an en dash)
-Column = tuple[str, float]
+Column = tuple[str, float | None]
 
 SELECTION_TEXT = {
     "best-clean": "the epoch with the best clean-set accuracy (section 4.1; ties by lower clean loss)",
@@ -23,9 +26,43 @@ SELECTION_TEXT = {
     "mean-last-5": "the mean of the last five epochs",
 }
 
+TABLE_SCHEMA = {
+    "type": "object",
+    "required": ["profile", "protocol", "selection", "seeds", "datasets", "methods", "cells"],
+    "properties": {
+        "selection": {"enum": list(SELECTION_TEXT)},
+        "seeds": {"type": "array"},
+        "datasets": {"type": "array", "items": {"type": "object", "required": ["title"]}},
+        "methods": {"type": "array", "items": {"type": "string"}},
+        "cells": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["method", "dataset", "noise_type", "noise_rate", "mean", "std", "failed", "missing"],
+            },
+        },
+    },
+}
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read a table that :mod:`pipelines.aggregate` wrote.
+
+    Raises
+    ------
+    SuiteError
+        If the file cannot be read, is not JSON or no table.
+    """
+    table = read_json(path)
+    if not Draft202012Validator(TABLE_SCHEMA).is_valid(table):
+        raise SuiteError(f"{path} is not a table of results; give the JSON that pipelines.aggregate wrote")
+    return table
+
 
 def as_markdown(table: dict[str, Any], published: Sequence[Cell]) -> str:
     """Return the page: one section per dataset, first those of the profile, then the paper's that have no record.
+
+    Rows are the paper's methods in its order, with those that only the profile has after the method before them.
 
     Parameters
     ----------
@@ -58,29 +95,44 @@ def _dataset_text(dataset: dict[str, Any]) -> str:
 
 
 def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> str:
-    cells = {(c["method"], c["noise_type"], c["noise_rate"]): c for c in table["cells"] if c["dataset"] == title}
+    cells = {(_key(c["method"]), c["noise_type"], c["noise_rate"]): c for c in table["cells"] if c["dataset"] == title}
     beside = title if any(cell.dataset == title for cell in published) else REFERENCE
-    paper = {(c.method, *c.noise): c for c in published if c.dataset == beside}
+    paper = {(c.method_key, *c.noise): c for c in published if c.dataset == beside}
     columns = list(dict.fromkeys(key[1:] for key in cells or paper))
     rows = [
         row
-        for method in table["methods"]
+        for method in _methods(table["methods"], published)
         for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title)
     ]
     header = ["Method", *(_column_name(column) for column in columns)]
     return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
 
 
+def _key(method: str) -> str:
+    return Cell(method, dataset="").method_key
+
+
+def _methods(ours: Sequence[str], published: Sequence[Cell]) -> list[str]:
+    """Return the labels of all rows, spelled as the profile does where it has the method."""
+    labels = {cell.method_key: cell.method for cell in published}
+    order = list(labels)
+    for before, method in pairwise([None, *ours]):
+        if _key(method) not in labels:
+            order.insert(0 if before is None else order.index(_key(before)) + 1, _key(method))
+    labels |= {_key(method): method for method in ours}
+    return [labels[key] for key in order]
+
+
 def _method_rows(
     method: str,
     columns: Sequence[Column],
-    cells: dict[tuple[str, str, float], dict[str, Any]],
+    cells: dict[tuple[str, str, float | None], dict[str, Any]],
     paper: dict[tuple[str, str, float | None], Cell],
     beside: str,
     comparable: bool,
 ) -> list[list[str]]:
-    measured = [cells.get((method, *column)) for column in columns]
-    reported = [paper.get((method, *column)) for column in columns]
+    measured = [cells.get((_key(method), *column)) for column in columns]
+    reported = [paper.get((_key(method), *column)) for column in columns]
     best = [_best(cells, column) for column in columns]
     rows = [[method, *(_measured(cell, top) for cell, top in zip(measured, best, strict=True))]]
     if any(reported):
@@ -90,7 +142,7 @@ def _method_rows(
     return rows
 
 
-def _best(cells: dict[tuple[str, str, float], dict[str, Any]], column: Column) -> float | None:
+def _best(cells: dict[tuple[str, str, float | None], dict[str, Any]], column: Column) -> float | None:
     means = [cell["mean"] for key, cell in cells.items() if key[1:] == column and cell["mean"] is not None]
     return max(means, default=None)
 
@@ -98,14 +150,17 @@ def _best(cells: dict[tuple[str, str, float], dict[str, Any]], column: Column) -
 def _measured(cell: dict[str, Any] | None, best: float | None) -> str:
     if cell is None or (cell["mean"] is None and not cell["failed"]):
         return "not run"
-    if cell["mean"] is None:
+    if cell["mean"] is None and not cell["missing"]:
         return "failed"
+    counts = {"failed": len(cell["failed"]), "not run": cell["missing"]}
+    lost = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    text = "failed" if cell["mean"] is None else _accuracy(cell, best)
+    return f"{text} ({lost})" if lost else text
+
+
+def _accuracy(cell: dict[str, Any], best: float | None) -> str:
     text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
-    text = f"**{text}**" if cell["mean"] == best else text
-    lost = [f"{len(cell['failed'])} failed"] * bool(cell["failed"]) + [f"{cell['missing']} not run"] * bool(
-        cell["missing"]
-    )
-    return f"{text} ({', '.join(lost)})" if lost else text
+    return f"**{text}**" if cell["mean"] == best else text
 
 
 def _published(cell: Cell | None) -> str:
@@ -123,7 +178,8 @@ def _difference(ours: dict[str, Any] | None, theirs: Cell | None, comparable: bo
 
 def _column_name(column: Column) -> str:
     noise, rate = column
-    return f"{rate:.0%}" if noise == "sym" else f"{noise.capitalize()}. {rate:.0%}"
+    kind = "" if noise in ("", "sym") else f"{noise.capitalize()}. "
+    return "Accuracy" if rate is None else f"{kind}{100 * rate:g}%"
 
 
 def _failures(table: dict[str, Any]) -> list[str]:
@@ -138,7 +194,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("published", type=Path, help="the paper's table in CSV")
     parser.add_argument("--out", type=Path, required=True, help="Markdown page to write")
     args = parser.parse_args(argv)
-    write_text(args.out, as_markdown(read_json(args.table), read_published(args.published)))
+    write_text(args.out, as_markdown(read_table(args.table), read_published(args.published)))
     return 0
 
 

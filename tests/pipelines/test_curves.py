@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from pipelines.curves import curves, main, means, save
+from pipelines.curves import curves, draw, main, means, save
 from pipelines.settings import Run, validated
 from tests.pipelines.records import write_run
 from tests.tiny import tiny_profile, write_yaml
@@ -75,7 +75,6 @@ def test_the_step_writes_its_files_with_the_same_bytes_every_time(settings, runs
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one" / files[0]), curves(settings, runs))
 
 
-@pytest.mark.xfail(strict=True, reason="save: a column's means are over all data sets with its noise and rate")
 def test_two_datasets_are_kept_apart(settings, tmp_path):
     digits = settings["datasets"]["digits"]
     other = {**digits, "options": {"title": "Other digits"}}
@@ -88,12 +87,22 @@ def test_two_datasets_are_kept_apart(settings, tmp_path):
     assert text == "epoch,Cross-Entropy\n1,10.0\n"
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="draw: no completed run, no figure, hence no table either")
-@pytest.mark.filterwarnings("ignore:Ignoring `palette`")
 def test_a_profile_whose_runs_all_failed_still_has_its_files(settings, tmp_path):
     """The table's rule waits for the figure: the failures would never be shown."""
     for run_of in (Run(method, "digits", "sym", 0.5, seed) for method in METHODS for seed in (0, 1)):
         write_run(tmp_path / "runs", settings, run_of, "RuntimeError: no memory")
     save(curves(settings, tmp_path / "runs"), settings, tmp_path / "out")
     assert (tmp_path / "out" / "convergence.png").exists()
-    assert (tmp_path / "out" / "convergence" / "digits_sym-0.5.csv").exists()
+    assert (tmp_path / "out" / "convergence.svg").exists()
+    assert (tmp_path / "out" / "convergence" / "digits_sym-0.5.csv").read_text().strip() == "epoch"
+    header = "dataset,noise,rate,method,seed,epoch,test_accuracy\n"
+    assert (tmp_path / "out" / "convergence.csv").read_text() == header
+
+
+def test_panels_tell_rates_apart(settings, tmp_path):
+    columns = [{"dataset": "digits", "noise": "sym", "rate": rate} for rate in (0.12, 0.125)]
+    both = validated({**settings, "columns": columns})
+    for rate in (0.12, 0.125):
+        write_run(tmp_path / "runs", both, Run("ce", "digits", "sym", rate, 0), [10.0])
+    titles = [axes.get_title() for axes in draw(curves(both, tmp_path / "runs"), both).axes]
+    assert titles == ["UCI digits, sym 12%", "UCI digits, sym 12.5%"]
