@@ -69,6 +69,7 @@ def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
     )
     grid.set_titles("{col_name}").set_axis_labels("Epoch", "Test accuracy (%)")
     grid.legend.set_title(f"mean ± std, n = {len(settings['seeds'])} seeds")
+    sns.move_legend(grid, "center left", bbox_to_anchor=(1.0, 0.5))
     return grid.figure
 
 
@@ -96,7 +97,7 @@ def save(tidy: pd.DataFrame, settings: Settings, out: Path) -> None:
     figure = draw(tidy, settings)
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         with atomic_path(out / f"convergence.{suffix}") as path:
-            figure.savefig(path, format=suffix, dpi=150, metadata=metadata)
+            figure.savefig(path, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
 
 
 def main(argv: Sequence[str]) -> int:
