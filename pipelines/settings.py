@@ -58,8 +58,19 @@ def load_settings(paths: Sequence[Path]) -> Settings:
     """
     merged: Settings = {}
     for path in paths:
-        merged = _merge(merged, read_yaml(Path(path)))
+        merged = _merge(merged, _read_profile(Path(path)))
     return validated(merged)
+
+
+def _read_profile(path: Path) -> dict[str, Any]:
+    # YAML 1.1 takes the 1e-05 that JSON writes for a text, so the two are not read alike.
+    return _mapping(read_json(path), path) if path.suffix == ".json" else read_yaml(path)
+
+
+def _mapping(content: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path} is not a profile: it must be a mapping of keys, see config/config.yaml")
+    return content
 
 
 def validated(settings: Mapping[str, Any]) -> Settings:
@@ -292,7 +303,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML (or JSON) file holds.
+    """Return the mapping that a YAML file holds.
 
     Raises
     ------
@@ -306,9 +317,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date in month 13
         reason = " ".join(str(error).split())
         raise SuiteError(f"{path} is not valid YAML: {reason}") from error
-    if not isinstance(content, dict):
-        raise SuiteError(f"{path} is not a profile: it must be a mapping of keys, see config/config.yaml")
-    return content
+    return _mapping(content, path)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def dry_run(folder, *arguments):
 def test_dry_run_lists_the_whole_of_table_1(checkout):
     jobs, text = dry_run(checkout, "--configfile", "config/paper.yaml")
     fetches = {rule: count for rule, count in jobs.items() if rule.startswith("fetch_")}
-    assert fetches == {"fetch_data_cifar10_dvc": 1, "fetch_data_cifar100_dvc": 1}
+    assert fetches == {"fetch_cifar10": 1, "fetch_cifar100": 1}
     assert (jobs["prepare"], jobs["pretrain"], jobs["inject"], jobs["train"]) == (2, 2, 45, 405)
     training = re.findall(r"^    input: (.*)\n    output: results/runs/paper/(\S+?)/", text, re.MULTILINE)
     assert len(training) == 405

@@ -358,3 +358,11 @@ def test_every_option_of_profile_and_protocols_is_one_of_its_method():
             parse_options(method_class(spec["implementation"]).Options, spec["options"], spec["implementation"])
         for implementation, options in protocol(settings)["options"].items():
             parse_options(method_class(implementation).Options, options, implementation)
+
+
+def test_what_the_workflow_writes_for_its_steps_is_read_back_equal(tmp_path):
+    """JSON writes 0.00001 as 1e-05, which YAML 1.1 would take for a text."""
+    profile = load_settings([DEFAULT_PROFILE])
+    profile["training"] = {**profile["training"], "lr": 1e30, "weight_decay": 1e-05}
+    (tmp_path / "settings.json").write_text(json.dumps(profile))
+    assert load_settings([tmp_path / "settings.json"]) == profile
