@@ -29,12 +29,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, student_sgd
 from emlc.errors import SuiteError
 from emlc.metagrad import Params
-from emlc.metagrad.window import logits_at
+
+SMALL = 2**15
+"""Parameters up to which a student takes its M virtual steps at once: its kernels are too short to be worth their
+calls. A larger one takes them one by one, with the activations of a single pass in memory."""
 
 
 @dataclass(frozen=True)
@@ -311,31 +315,45 @@ def meta_gradient(
     options : Options
     """
     names, parameters = zip(*student.named_parameters(), strict=True)
-    steps = [
-        {name: options.inner_lr * gradient[m].detach() for name, gradient in virtual.items()}
-        for m in range(options.num_fast)
-    ]
-    # One after the other: mapped over stacked weights, convolutions become grouped ones, which are no faster on a CPU
-    # and keep the activations of all M copies at once.
-    losses, feedback = zip(*(_feedback(student, step, inputs, guidance) for step in steps), strict=True)
-    stacked = [torch.stack(copies) for copies in zip(*feedback, strict=True)]
+    steps = tuple(virtual[name] for name in names)
+    together = options.num_fast if sum(value.numel() for value in parameters) <= SMALL else 1
+    losses, feedback = [], []
+    for chunk in zip(*(step.detach().split(together) for step in steps), strict=True):
+        points = [value.detach() - options.inner_lr * step for value, step in zip(parameters, chunk, strict=True)]
+        loss, gradients = _feedback(student, dict(zip(names, points, strict=True)), inputs, guidance)
+        losses.append(loss)
+        feedback.append(gradients)
+    stacked = [torch.cat(copies) for copies in zip(*feedback, strict=True)]
     total = [copies.mean(dim=0) for copies in stacked]
     if options.second_order:
-        bends = torch.autograd.grad([virtual[name] for name in names], parameters, stacked)
-        total = [straight - options.inner_lr / len(steps) * bend for straight, bend in zip(total, bends, strict=True)]
-    return torch.stack(losses).mean(), dict(zip(names, total, strict=True))
+        bends = torch.autograd.grad(steps, parameters, stacked)
+        scale = options.inner_lr / options.num_fast
+        total = [straight - scale * bend for straight, bend in zip(total, bends, strict=True)]
+    return torch.cat(losses).mean(), dict(zip(names, total, strict=True))
 
 
-def _feedback(student: nn.Module, step: Params, inputs: Tensor, guidance: Guidance) -> tuple[Tensor, Sequence[Tensor]]:
-    """Return J after one virtual step and its gradient there, leaving the running statistics alone."""
-    point = {name: (value.detach() - step[name]).requires_grad_() for name, value in student.named_parameters()}
-    loss = consistency_loss(logits_at(student, point, inputs), guidance)
-    return loss.detach(), torch.autograd.grad(loss, tuple(point.values()))
+def _feedback(
+    student: nn.Module, points: Params, inputs: Tensor, guidance: Guidance
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """Return J [K] at K stacked sets of parameters and its gradients [K, ...], leaving running statistics alone."""
+    count = len(next(iter(points.values())))
+    buffers = {name: buffer.expand(count, *buffer.shape).clone() for name, buffer in student.named_buffers()}
+    stacked = {name: value.requires_grad_() for name, value in points.items()} | buffers
+
+    def consistency(state: Params) -> Tensor:
+        return consistency_loss(functional_call(student, state, (inputs,)), guidance)
+
+    if count == 1:  # without the detours that batched weights take
+        losses = consistency({name: value.squeeze(0) for name, value in stacked.items()}).unsqueeze(0)
+    else:
+        losses = vmap(consistency)(stacked)
+    return losses.detach(), torch.autograd.grad(losses.sum(), tuple(points.values()))
 
 
 def consistency_loss(logits: Tensor, guidance: Guidance) -> Tensor:
     """Return the mean KL divergence of the prediction [n, C] from the guidance's targets."""
-    divergence = F.kl_div(logits.log_softmax(dim=1), guidance.targets, reduction="none").sum(dim=1)
+    targets = guidance.targets
+    divergence = (torch.xlogy(targets, targets) - targets * logits.log_softmax(dim=1)).sum(dim=1)
     return weighted_mean(divergence, guidance.weights)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from baselines import cross_entropy
+from baselines import cross_entropy, mlnt
 from baselines.mlnt import (
     METHOD,
     Guidance,
@@ -207,6 +207,13 @@ SYNTHETIC = torch.stack([LABELS.flip(0), (LABELS + 1) % CLASSES])
 VIEWS = {"all samples": guidance(), "some rejected": guidance([1, 1, 0, 1, 0, 1, 1, 1])}
 
 
+@pytest.fixture(params=[0, 2**15], ids=["one by one", "at once"])
+def _small(request, monkeypatch) -> None:
+    """Both ways of taking the virtual steps."""
+    monkeypatch.setattr(mlnt, "SMALL", request.param)
+
+
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_second_order_meta_gradient_equals_finite_differences(view: Guidance) -> None:
     loss, meta = both_orders(view, SYNTHETIC, Options(num_fast=2, inner_lr=0.3, second_order=True))
@@ -218,6 +225,7 @@ def test_second_order_meta_gradient_equals_finite_differences(view: Guidance) ->
         assert (direction @ meta).item() == pytest.approx((ahead - behind) / 2e-6, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.usefixtures("_small")
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_first_order_meta_gradient_is_the_mean_gradient_after_the_virtual_steps(view: Guidance) -> None:
     by_hand, losses = [], []
