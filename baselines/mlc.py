@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
@@ -88,7 +88,9 @@ class MLC(Method):
         teacher = MetaNet(self.student.feature_dim, setting.num_classes, options, setting.initial)
         self.teacher = teacher.to(setting.device)
         self.optimiser = student_sgd(self.student, setting.training)
-        self.teacher_optimiser = torch.optim.Adam(self.teacher.parameters(), lr=options.teacher_lr, amsgrad=True)
+        self.teacher_optimiser = torch.optim.Adam(
+            self.teacher.parameters(), lr=options.teacher_lr, amsgrad=True, fused=True
+        )
         self.accumulated = [torch.zeros_like(parameter) for parameter in self.teacher.parameters()]
         self.steps_taken = 0
 
@@ -135,7 +137,7 @@ class MLC(Method):
         self.steps_taken += 1
         if self.steps_taken % self.options.gradient_steps == 0:
             for parameter, total in zip(self.teacher.parameters(), self.accumulated, strict=True):
-                parameter.grad = total
+                assign_gradient(parameter, total)
             self.teacher_optimiser.step()
 
 

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
 from emlc.errors import SuiteError
 from emlc.metagrad import Params
 
@@ -212,7 +212,7 @@ class MLNT(Method):
         consistency, meta = meta_gradient(self.student, virtual, noisy.inputs, guidance, options)
         weight = options.meta_weight * ramp(self.epoch, options.ramp_epochs)
         for name, parameter in self.student.named_parameters():
-            parameter.grad = gradients[name][0].detach() + weight * meta[name]
+            assign_gradient(parameter, gradients[name][0] + weight * meta[name])
         return losses[0], consistency
 
     @torch.no_grad()

@@ -171,7 +171,23 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
 
 
 def student_sgd(student: nn.Module, training: Training) -> torch.optim.SGD:
-    """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses."""
+    """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses.
+
+    It is fused: give it gradients by ``backward()`` or :func:`assign_gradient`, never by ``.grad =``.
+    """
     return torch.optim.SGD(
-        student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+        student.parameters(),
+        lr=training.lr,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        fused=True,
     )
+
+
+def assign_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """Set a parameter's gradient in the parameter's own memory layout.
+
+    Convolutions return gradients in another one, which ``backward()`` converts; the fused CPU optimisers read memory
+    in order and would pair the wrong elements.
+    """
+    parameter.grad = torch.empty_like(parameter).copy_(gradient.detach())
