@@ -77,7 +77,13 @@ class MetaNet(nn.Module):
 
 
 class MLC(Method):
-    """Student on soft labels and half of each clean batch; correction network by the meta-gradient."""
+    """Student on soft labels and half of each clean batch; correction network by the meta-gradient.
+
+    Arithmetic with clean batches as large as the noisy ones, k = 1: the student's step on one and a half batches, the
+    clean gradient on half a one and a Jacobian-vector product along the stored pass; 8/3 = 2.67 Cross-Entropy steps.
+    For k > 1 each step but the first of k takes a second clean gradient: half a Cross-Entropy step more. Measured on
+    a CPU with ResNet-18 of width 16, k = 1: 2.9.
+    """
 
     Options = Options
 

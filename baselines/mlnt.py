@@ -105,7 +105,8 @@ class MLNT(Method):
 
     Arithmetic of a first-order step: M + 1 backward passes from one forward pass, M forward and backward passes at the
     virtual weights, and a forward pass each of teacher and frozen network; (5 M + 5) / 3 = 18.3 Cross-Entropy steps
-    for M = 10. Measured on a CPU: 15 with the small CNN, where the batched backward pass gains most, 19 with ResNet-18.
+    for M = 10. Measured on a CPU: 11 with the small CNN, which takes the virtual steps at once, 18 with ResNet-18 of
+    width 16.
 
     `teacher` is the moving average of the student. `frozen` finds neighbours; from the second stage on it is the
     mentor. `stage` and `epoch` within it count from 0.
