@@ -103,7 +103,7 @@ class MLC(Method):
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
         evaluation, training = _halves(clean)
-        before = {name: value.detach().clone() for name, value in self.student.named_parameters()}
+        before = {name: value.detach() for name, value in self.student.named_parameters()}
         tape, logits, soft_targets, loss = self._learn(noisy, training)
         after = dict(self.student.named_parameters())
         objective, feedback = clean_feedback(self.student, after, evaluation.inputs, evaluation.labels)

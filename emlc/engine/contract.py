@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from emlc.engine.optimiser import ReplacingSGD
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -170,24 +172,17 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def student_sgd(student: nn.Module, training: Training) -> torch.optim.SGD:
-    """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses.
-
-    It is fused: give it gradients by ``backward()`` or :func:`assign_gradient`, never by ``.grad =``.
-    """
-    return torch.optim.SGD(
-        student.parameters(),
-        lr=training.lr,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
-        fused=True,
+def student_sgd(student: nn.Module, training: Training) -> ReplacingSGD:
+    """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses."""
+    return ReplacingSGD(
+        student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
     )
 
 
 def assign_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
     """Set a parameter's gradient in the parameter's own memory layout.
 
-    Convolutions return gradients in another one, which ``backward()`` converts; the fused CPU optimisers read memory
-    in order and would pair the wrong elements.
+    ``torch.autograd.grad`` may return another one, of convolutions for example, which ``backward()`` converts; the
+    fused CPU optimisers read memory in order and would pair the wrong elements.
     """
     parameter.grad = torch.empty_like(parameter).copy_(gradient.detach())

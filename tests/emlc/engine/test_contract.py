@@ -1,20 +1,18 @@
-"""The student's optimiser against SGD by hand, whatever the memory layout of the gradients it is given."""
+"""Gradients that are assigned, in whatever memory layout, against SGD by hand."""
 
 import torch
 from torch import nn
 
-from emlc.engine.contract import Training, assign_gradient, student_sgd
-
-TRAINING = Training(epochs=1, batch_size=2, lr=0.1, momentum=0.9, weight_decay=0.05)
+from emlc.engine.contract import assign_gradient
 
 
-def test_sgd_by_hand_with_gradients_in_any_memory_layout() -> None:
+def test_a_fused_optimiser_takes_gradients_of_any_memory_layout() -> None:
     draws = torch.Generator().manual_seed(0)
     conv = nn.Conv2d(5, 4, 3, bias=False, dtype=torch.float64)
     with torch.no_grad():
         expected = conv.weight.normal_(generator=draws).clone()
     velocity = torch.zeros_like(expected)
-    optimiser = student_sgd(conv, TRAINING)
+    optimiser = torch.optim.SGD(conv.parameters(), lr=0.1, momentum=0.9, weight_decay=0.05, fused=True)
     for layout in (torch.channels_last, torch.contiguous_format, torch.channels_last):
         gradient = torch.randn(conv.weight.shape, generator=draws, dtype=torch.float64).to(memory_format=layout)
         assign_gradient(conv.weight, gradient)
