@@ -177,3 +177,12 @@ def student_sgd(student: nn.Module, training: Training) -> ReplacingSGD:
     return ReplacingSGD(
         student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
     )
+
+
+def assign_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """Set a parameter's gradient in the parameter's own memory layout.
+
+    ``torch.autograd.grad`` may return another one, of convolutions for example, which ``backward()`` converts; the
+    fused CPU optimisers read memory in order and would pair the wrong elements.
+    """
+    parameter.grad = torch.empty_like(parameter).copy_(gradient.detach())
