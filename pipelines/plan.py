@@ -16,7 +16,7 @@ from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
-from pipelines.devices import device_name, open_device
+from pipelines.devices import device_name, find_device
 from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.plan_hours import pretraining_key, recorded_times, run_key
 from pipelines.pointers import read_pointer
@@ -204,7 +204,7 @@ def main(argv: Sequence[str]) -> int:
 def _device_here(settings: Settings) -> str:
     """Return the name of the device that the profile means here, or what it asks for if that is not there."""
     try:
-        return device_name(open_device(settings["device"], settings["threads"]))
+        return device_name(find_device(settings["device"]))
     except SuiteError:
         return f"{settings['device']} (none on this machine)"
 

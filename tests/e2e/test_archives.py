@@ -8,6 +8,7 @@ import yaml
 
 from emlc.artefacts import read_json
 from emlc.data.cifar import Cifar10
+from emlc.data.store import load_arrays
 from emlc.records import read_record
 from emlc.tasks import load_task
 from tests.fixtures import write_cifar_archive, write_human_labels, write_pointer
@@ -64,6 +65,15 @@ def test_one_epoch_of_every_method_at_resnet34_width(workplace, mirror):
         assert record["config"]["model"] == {"name": "resnet34"}
         assert (record["config"]["initialisation"], len(record["epochs"])) == ("simclr", 1)
         assert (record["task"]["noisy"], record["task"]["clean"]) == (20, 10)
+
+
+def test_the_paper_s_archives_are_fetched_from_a_mirror_and_prepared(workplace, mirror):
+    folder = mirror(2, image_classes=(10, 100))
+    prepared = [f"results/data/{name}.npz" for name in ("cifar10", "cifar100")]
+    workplace.snakemake("--configfile", "config/paper.yaml", "--config", f"mirror={folder}", "--", *prepared)
+    for classes, path in zip((10, 100), prepared, strict=True):
+        arrays, _ = load_arrays(workplace.folder / path)
+        assert (arrays.num_classes, arrays.train_images.shape) == (classes, (2 * classes, 32, 32, 3))
 
 
 def test_a_table_of_human_noise(workplace, mirror):
