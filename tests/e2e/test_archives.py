@@ -11,7 +11,7 @@ from emlc.data.cifar import Cifar10
 from emlc.data.store import load_arrays
 from emlc.records import read_record
 from emlc.tasks import load_task
-from tests.fixtures import write_cifar_archive, write_human_labels, write_pointer
+from tests.fixtures import shared_file, write_cifar_archive, write_human_labels, write_pointer
 from tests.tiny import OPTIONS
 
 pytestmark = pytest.mark.slow
@@ -74,6 +74,44 @@ def test_the_paper_s_archives_are_fetched_from_a_mirror_and_prepared(workplace, 
     for classes, path in zip((10, 100), prepared, strict=True):
         arrays, _ = load_arrays(workplace.folder / path)
         assert (arrays.num_classes, arrays.train_images.shape) == (classes, (2 * classes, 32, 32, 3))
+
+
+def test_without_archives_and_network_a_run_ends_at_the_fetch_in_one_line(workplace):
+    arguments = ("snakemake", "--cores", "1", "--configfile", "config/paper.yaml", "--", "results/data/cifar10.npz")
+    offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    done = workplace.run(*arguments, check=False, **offline, EMLC_MIRROR="")
+    assert done.returncode != 0
+    log = (workplace.folder / "results" / "logs" / "fetch" / "cifar-10-python.tar.gz.log").read_text()
+    (line,) = [line for line in log.splitlines() if line.startswith("error: ")]
+    assert line in done.stdout + done.stderr
+    assert "Traceback" not in log
+    for part in (
+        "data/cifar-10-python.tar.gz (170,498,071 bytes, md5 c58f30108f718f92721af3b95e74349a)",
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz: ",
+        "Provide it in one of three ways: put the file at ",
+        "--mirror or EMLC_MIRROR",
+        "dvc remote add --default",
+    ):
+        assert part in line
+    assert not (workplace.folder / "data" / "cifar-10-python.tar.gz").exists()
+
+
+def test_two_epochs_of_every_method_on_a_subset_of_the_jpeg_copy(workplace):
+    """The shipped profile but for sizes: 200 images, a narrow network, two epochs."""
+    mirror = shared_file("cifar10-jpeg.tar.xz").parent
+    profile = shipped(workplace, "cifar10-jpeg") | {"seeds": [0], "device": "cpu", "threads": 1, "mirror": str(mirror)}
+    dataset = profile["datasets"]["cifar10-jpeg"]
+    dataset |= {"clean_per_class": 2, "model": {"name": "resnet18", "width": 2}}
+    dataset["options"]["subset"] = {"train": 200, "test": 50}
+    dataset["pretraining"] = {"epochs": 1, "batch_size": 40, "lr": 0.02, "warm_up_epochs": 0}
+    profile["columns"] = [{"dataset": "cifar10-jpeg", "noise": "asym", "rate": 0.4}]
+    profile["training"] |= {"epochs": 2, "batch_size": 18}
+    workplace.snakemake(*write(workplace, profile), "results/table1.md")
+    records = [read_record(path) for path in (workplace.folder / "results" / "runs").rglob("record.json")]
+    assert {record["run"]["method"]: (record["status"], len(record["epochs"])) for record in records} == dict.fromkeys(
+        profile["methods"], ("completed", 2)
+    )
+    assert "## CIFAR-10 (JPEG), 200 images" in (workplace.folder / "results" / "table1.md").read_text()
 
 
 def test_a_table_of_human_noise(workplace, mirror):
