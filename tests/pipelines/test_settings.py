@@ -74,6 +74,7 @@ BAD = {
     "training: {lrr: 1}": r"config key training: .*'lrr' was unexpected",
     "training: {lr: 0}": r"config key training\.lr: 0 is less than or equal to the minimum of 0",
     "training: {lr: 5e-2}": r"config key training\.lr: '5e-2' is not of type 'number'",  # YAML 1.1 wants 5.0e-2
+    "training: {precision: half}": r"config key training\.precision: 'half' is not one of \['float32',",
     "training: {momentum: 1}": r"config key training\.momentum: 1 is greater than or equal to the maximum of 1",
     "training: {epochs: 0}": r"config key training\.epochs: 0 is less than the minimum of 1",
     "methods: {mlc: {training: {lr: fast}}}": r"config key methods\.mlc\.training\.lr: 'fast' is not of type 'number'",
@@ -340,6 +341,7 @@ def test_the_schema_and_the_code_know_the_same_names():
     from emlc.engine.streams import STREAMS
     from emlc.noise import KINDS as NOISES
     from emlc.noise import SAMPLERS
+    from emlc.precision import PRECISIONS
     from emlc.records import SELECTIONS
     from emlc.splits import SPLITS
 
@@ -347,6 +349,10 @@ def test_the_schema_and_the_code_know_the_same_names():
     columns = schema["columns"]["items"]["properties"]
     assert schema["selection"]["enum"] == list(SELECTIONS)
     assert schema["datasets"]["additionalProperties"]["properties"]["kind"]["enum"] == list(DATASETS)
+    precision = json.loads((ROOT / "config" / "schema.json").read_text())["$defs"]["training"]["properties"][
+        "precision"
+    ]
+    assert precision["enum"] == list(PRECISIONS)
     assert columns["noise"]["enum"] == [*NOISES, *HUMAN_KINDS]
     assert sorted(columns["sampling"]["enum"]) == sorted(SAMPLERS)
     protocols = yaml.safe_load((ROOT / "config" / "protocols.yaml").read_text())
