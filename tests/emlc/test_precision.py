@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from emlc.engine.run import run
+from emlc.errors import SuiteError
 from emlc.metagrad import META_GRADIENTS, clean_feedback
 from emlc.metagrad.tape import Tape
 from emlc.models import MODELS, build_model
@@ -152,6 +153,12 @@ def test_every_method_runs_in_bfloat16(name):
 def test_every_meta_gradient_runs_in_bfloat16(meta_gradient):
     recipe = replace(RECIPE, implementation="emlc.method", options={"meta_gradient": meta_gradient, "look_ahead": 2})
     run(replace(recipe, training=replace(recipe.training, epochs=1, precision="bfloat16")), TASK, ARRAYS, CPU)
+
+
+def test_dual_numbers_in_bfloat16_are_refused_in_one_line():
+    recipe = replace(RECIPE, implementation="emlc.method", options={"forward": "recomputed"})
+    with pytest.raises(SuiteError, match=r"dual numbers do not work in bfloat16; use the tape \(forward: taped\)"):
+        run(replace(recipe, training=replace(recipe.training, precision="bfloat16")), TASK, ARRAYS, CPU)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
