@@ -43,6 +43,8 @@ class Training:
     milestones : tuple of int
         Epochs (0-based) from which the learning rate is multiplied by `decay`, once each.
     decay : float
+    precision : str
+        One of :data:`emlc.precision.PRECISIONS`.
     """
 
     epochs: int
@@ -52,6 +54,7 @@ class Training:
     weight_decay: float
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
+    precision: str = "float32"
 
     def learning_rate(self, epoch: int) -> float:
         """Return the student's learning rate in `epoch` (0-based)."""

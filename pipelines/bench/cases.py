@@ -13,6 +13,7 @@ from baselines.mw_net import MWNet
 from emlc.engine.contract import Batch, Method, Setting, Training
 from emlc.method import EMLC
 from emlc.models import build_model
+from emlc.precision import matrix_products
 from pipelines.bench.reference import (
     StraightforwardEMLC,
     StraightforwardMLC,
@@ -75,7 +76,7 @@ class Workload:
         Channels, height, width.
     device : str
     precision : {"float32", "tf32", "bfloat16", "float64"}
-        bfloat16 is autocast around the whole step.
+        See :data:`emlc.precision.PRECISIONS`.
     channels_last : bool
         Memory layout of networks and images.
     """
@@ -103,6 +104,7 @@ class Workload:
         generator = torch.Generator().manual_seed(0)
         options = {} if self.width is None else {"width": self.width}
         network = build_model(self.model, CLASSES, self.image[0], generator, **options)
+        network.precision = "float32" if self.precision == "float64" else self.precision
         return network.to(self.device, self.dtype, memory_format=self.layout)
 
     def samples(self, count: int, generator: torch.Generator) -> Batch:
@@ -123,7 +125,6 @@ class Workload:
             generator=torch.Generator(self.device).manual_seed(0),
             device=torch.device(self.device),
         )
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         method = case.method(setting, case.method.Options(**case.options))
         _in_dtype(method, self.dtype)
         method.begin_epoch(0)
@@ -140,7 +141,7 @@ class Workload:
         method, noisy, clean = self.case(case)
 
         def take() -> dict[str, Tensor]:
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16, self.precision == "bfloat16"):
+            with matrix_products(self.precision):
                 return method.step(noisy, clean)
 
         return take
