@@ -21,6 +21,8 @@ _ENTRY = {
         "noise_type": {"type": "string"},
         "noise_rates": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 1},
         "defect": {"type": "string"},
+        "also": {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+        "clean_labels": {"type": "integer", "minimum": 0},
         "comparable": {"type": "boolean"},
         "evidence": {"enum": ["verified", "inferred", "unknown"]},
         "explanation": {"type": "string", "minLength": 1},
@@ -57,6 +59,10 @@ class Defect:
         Only cells of this type; None for all.
     noise_rates : tuple of float
         Only cells of these rates; empty for all.
+    also : tuple of str
+        The cells' other defects, words of the vocabulary too.
+    clean_labels : int or None
+        True labels used for the number, to train and to select; None where not known.
     """
 
     method: str
@@ -67,6 +73,13 @@ class Defect:
     explanation: str
     noise_type: str | None = None
     noise_rates: tuple[float, ...] = ()
+    also: tuple[str, ...] = ()
+    clean_labels: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All defects, the one that weighs most first."""
+        return (self.name, *self.also)
 
     def covers(self, cell: Cell) -> bool:
         """Whether the published `cell` has this defect."""
@@ -92,10 +105,9 @@ def read_provenance(path: Path) -> list[Defect]:
     if fault is not None:
         raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {_one_line(fault.message)}")
     for entry in content["cells"]:
-        if entry["defect"] not in content["vocabulary"]:
-            raise SuiteError(
-                f"{path}: defect {entry['defect']!r} of {entry['method']} is not in its vocabulary; add it there"
-            )
+        for name in (entry["defect"], *entry.get("also", ())):
+            if name not in content["vocabulary"]:
+                raise SuiteError(f"{path}: defect {name!r} of {entry['method']} is not in its vocabulary; add it there")
     return [_defect(entry) for entry in content["cells"]]
 
 
@@ -124,8 +136,9 @@ def _load(path: Path) -> Any:
 
 
 def _defect(entry: dict[str, Any]) -> Defect:
-    rest = {key: value for key, value in entry.items() if key not in ("defect", "noise_rates")}
-    return Defect(name=entry["defect"], noise_rates=tuple(entry.get("noise_rates", ())), **rest)
+    lists = {key: tuple(entry.get(key, ())) for key in ("noise_rates", "also")}
+    rest = {key: value for key, value in entry.items() if key not in ("defect", *lists)}
+    return Defect(name=entry["defect"], **lists, **rest)
 
 
 def _one_line(message: object) -> str:

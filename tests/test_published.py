@@ -133,3 +133,23 @@ def test_inference_is_marked_in_words_wherever_it_is_marked_by_name():
             defect = defect_of(cell, provenance)
             if defect is not None and defect.evidence == "inferred":
                 assert "inference" in cell.source + cell.note, cell
+
+
+def test_numbers_of_other_publications_have_a_source_and_a_method_of_their_own():
+    table = rows("elsewhere.csv")
+    assert tuple(table[0]) == PUBLISHED_COLUMNS
+    assert all(row["source"] and row["note"] for row in table)
+    assert len(read_published(PUBLISHED / "elsewhere.csv")) == len(table)
+    assert not {row["method"] for row in table} & {*METHODS1, *METHODS2}
+    printed = {
+        (row["dataset"], row["noise_type"], row["noise_rate"]) for row in rows("table1.csv") + rows("table2.csv")
+    }
+    assert {(row["dataset"], row["noise_type"], row["noise_rate"]) for row in table} <= printed
+
+
+def test_times_are_those_of_section_4_3(paper):
+    table = rows("timing.csv")
+    assert [row["method"] for row in table] == ["MLC", "EMLC (k=1)", "EMLC (k=5)"]
+    for row in table:
+        assert f"{row['hours_per_epoch']} hours" in paper
+        assert float(row["seconds_per_epoch"]) == pytest.approx(3600 * float(row["hours_per_epoch"]))
