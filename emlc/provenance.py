@@ -28,6 +28,17 @@ _ENTRY = {
         "explanation": {"type": "string", "minLength": 1},
     },
 }
+_ABSENT = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["method", "datasets", "evidence", "explanation"],
+    "properties": {
+        "method": {"type": "string", "minLength": 1},
+        "datasets": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        "evidence": {"enum": ["verified", "inferred", "unknown"]},
+        "explanation": {"type": "string", "minLength": 1},
+    },
+}
 _SCHEMA = {
     "type": "object",
     "additionalProperties": False,
@@ -35,6 +46,7 @@ _SCHEMA = {
     "properties": {
         "vocabulary": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
         "cells": {"type": "array", "items": _ENTRY},
+        "absent": {"type": "array", "items": _ABSENT},
     },
 }
 
@@ -91,8 +103,27 @@ class Defect:
         )
 
 
+@dataclass(frozen=True)
+class Absence:
+    """A result that a reader would look for in a published table and not find.
+
+    Attributes
+    ----------
+    method : str
+    datasets : tuple of str
+        Of the half of the table where it is missing.
+    evidence, explanation : str
+        As in :class:`Defect`.
+    """
+
+    method: str
+    datasets: tuple[str, ...]
+    evidence: str
+    explanation: str
+
+
 def read_provenance(path: Path) -> list[Defect]:
-    """Read a provenance file.
+    """Read the defects of a provenance file.
 
     Raises
     ------
@@ -100,7 +131,17 @@ def read_provenance(path: Path) -> list[Defect]:
         If the file cannot be read, is not YAML, breaks the schema or uses a defect that its vocabulary does not
         explain.
     """
-    content = _load(Path(path))
+    return [_defect(entry) for entry in _checked(Path(path))["cells"]]
+
+
+def read_absences(path: Path) -> list[Absence]:
+    """Read what a provenance file says is absent from the tables; fails as :func:`read_provenance` does."""
+    entries = _checked(Path(path)).get("absent", [])
+    return [Absence(**{**entry, "datasets": tuple(entry["datasets"])}) for entry in entries]
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    content = _load(path)
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))
     if fault is not None:
         raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {_one_line(fault.message)}")
@@ -108,7 +149,7 @@ def read_provenance(path: Path) -> list[Defect]:
         for name in (entry["defect"], *entry.get("also", ())):
             if name not in content["vocabulary"]:
                 raise SuiteError(f"{path}: defect {name!r} of {entry['method']} is not in its vocabulary; add it there")
-    return [_defect(entry) for entry in content["cells"]]
+    return content
 
 
 def defect_of(cell: Cell, provenance: Sequence[Defect]) -> Defect | None:

@@ -78,3 +78,9 @@ def test_kendall_by_counting_pairs():
 )
 def test_kendall_is_undefined_without_an_order(first, second):
     assert kendall_tau(first, second) is None
+
+
+@pytest.mark.parametrize("reference", [Sample(90.0), Sample(90.0, 1e-200, 3)])
+def test_a_spread_too_small_to_square_counts_as_none(reference):
+    tiny = difference_test(Sample(91.0, 5e-324, 4), reference, 0.5)
+    assert (tiny.p_difference, tiny.p_equivalence) == (0.0, 1.0)
