@@ -2,21 +2,24 @@
 
 from pipelines.settings import column_datasets
 
-# What the claims read beside the table, and the page shows.
+# What the claims read beside the table.
 MEASURED = ["results/splits.csv"]
+# What else the page shows.
+SHOWN = ["results/splits.md", "results/figures/convergence.svg"]
+THE_PAPERS = [
+    f"published/{name}"
+    for name in ("claims.yaml", "provenance.yaml", "table1.csv", "table2.csv", "elsewhere.csv", "timing.csv")
+]
 
 
 rule claims:
     input:
         table="results/table1.json",
-        published=expand(
-            "published/{name}",
-            name=["claims.yaml", "provenance.yaml", "table1.csv", "table2.csv", "elsewhere.csv", "timing.csv"],
-        ),
+        published=THE_PAPERS,
         measured=MEASURED,
         sources=sources("pipelines.claims"),
     output:
-        md="results/claims.md",
+        md=report("results/claims.md", caption="captions/claims.rst", category="Claims"),
         json="results/claims.json",
     log:
         "results/logs/claims.log",
@@ -30,7 +33,7 @@ rule splits:
         sources=sources("pipelines.splits"),
     output:
         csv="results/splits.csv",
-        md="results/splits.md",
+        md=report("results/splits.md", caption="captions/splits.rst", category="Splits"),
     log:
         "results/logs/splits.log",
     params:
@@ -38,3 +41,25 @@ rule splits:
     shell:
         "python -m pipelines.splits --config results/settings.json --data results/data --csv {output.csv:q}"
         " --md {output.md:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        records=records,
+        table="results/table1.json",
+        compared="results/compare_table1.json",
+        claims="results/claims.json",
+        published=THE_PAPERS,
+        measured=MEASURED,
+        shown=SHOWN,
+        page=sorted(str(path.relative_to(ROOT)) for path in (ROOT / "pipelines" / "page").iterdir()),
+        sources=sources("pipelines.report"),
+    output:
+        report("results/report.html", caption="captions/report.rst", category="All of it"),
+    log:
+        "results/logs/report.log",
+    params:
+        runs=f"results/runs/{PROFILE}",
+    shell:
+        "python -m pipelines.report --config results/settings.json --runs {params.runs:q} --out {output:q}"
+        " > {log:q} 2>&1"
