@@ -1,7 +1,6 @@
 """Enhanced Meta Label Correction: Algorithm 1 with the meta-gradient of Algorithm 2 and the teacher of Fig. 3."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
 from emlc.errors import SuiteError
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
-from emlc.metagrad.tape import Tape
+from emlc.metagrad.forward import FORWARDS
 from emlc.teacher import CORRUPTIONS, Teacher
 
 
@@ -24,6 +23,8 @@ class Options:
         k, the student steps per teacher update.
     meta_gradient : str
         A key of :data:`emlc.metagrad.META_GRADIENTS`.
+    forward : str
+        A key of :data:`emlc.metagrad.forward.FORWARDS`: ``recomputed`` needs less memory, ``taped`` less time.
     corruption : str
         How half of each clean batch is corrupted for the label-retaining loss: ``adversarial``, ``random``, or
         ``none`` to leave the labels alone (set `bce_weight` to 0 with it).
@@ -37,6 +38,7 @@ class Options:
 
     look_ahead: int = 1
     meta_gradient: str = "fpmg"
+    forward: str = "taped"
     corruption: str = "adversarial"
     teacher_lr: float = 0.02
     ce_weight: float = 1.0
@@ -47,6 +49,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse names that nothing answers to."""
         _known("meta_gradient", self.meta_gradient, META_GRADIENTS)
+        _known("forward", self.forward, FORWARDS)
         _known("corruption", self.corruption, CORRUPTIONS)
         if self.look_ahead < 1:
             raise SuiteError(f"look_ahead is {self.look_ahead}; it counts student steps and must be at least 1")
@@ -72,6 +75,7 @@ class EMLC(Method):
         self.optimiser = student_sgd(self.student, setting.training)
         self.teacher_optimiser = torch.optim.SGD(self.teacher.parameters(), lr=options.teacher_lr)
         self.meta_gradient = META_GRADIENTS[options.meta_gradient]
+        self.student_forward = FORWARDS[options.forward]
 
     def begin_epoch(self, epoch: int) -> None:
         """Put both networks into training mode and decay both learning rates alike."""
@@ -109,7 +113,7 @@ class EMLC(Method):
 
     def _learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
         """Take the k real student steps and return what a meta-gradient needs to look back on them."""
-        velocity = self._velocity()
+        velocity = {name: self.optimiser.velocity(value) for name, value in self.student.named_parameters()}
         chunks = noisy.inputs.chunk(self.look_ahead)
         steps, losses = zip(*map(self._student_step, chunks, soft_targets), strict=True)
         final = dict(self.student.named_parameters())
@@ -130,16 +134,14 @@ class EMLC(Method):
         return window, {"student_loss": torch.stack(losses).mean(), "meta_objective": objective}
 
     def _student_step(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Step, Tensor]:
-        """Take one real optimiser step, keeping the forward pass on tape for the meta-gradient."""
-        params = {name: value.detach().clone() for name, value in self.student.named_parameters()}
-        tape = Tape(self.student)
-        with tape:
-            logits = self.student(inputs)
+        """Take one real optimiser step, ready to answer the meta-gradient's questions about its forward pass."""
+        params = {name: value.detach() for name, value in self.student.named_parameters()}
+        logits, jacobian = self.student_forward(self.student, params, inputs)
         loss = F.cross_entropy(logits, soft_targets.detach())
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        return Step(params, inputs, soft_targets, partial(tape.jvp, logits, params)), loss.detach()
+        return Step(params, inputs, soft_targets, jacobian), loss.detach()
 
     def _feedback(self, params: Params, clean: Batch) -> tuple[Tensor, Params]:
         """Return the clean loss after the look-ahead and its gradient g_w."""
@@ -148,14 +150,6 @@ class EMLC(Method):
             gradients = torch.autograd.grad(loss, tuple(params.values()))
             return loss.detach(), dict(zip(params, gradients, strict=True))
         return clean_feedback(self.student, params, clean.inputs, clean.labels)
-
-    def _velocity(self) -> Params:
-        """Return a copy of the student optimiser's momentum buffers, zeros before its first step."""
-        state = self.optimiser.state
-        return {
-            name: state[value]["momentum_buffer"].clone() if state[value] else torch.zeros_like(value)
-            for name, value in self.student.named_parameters()
-        }
 
 
 METHOD = EMLC
