@@ -2,10 +2,21 @@
 
 from pipelines.settings import column_datasets
 
-# What the claims read beside the table.
-MEASURED = ["results/splits.csv"]
-# What else the page shows.
-SHOWN = ["results/splits.md", "results/figures/convergence.svg"]
+
+def offered(*files):
+    """Those of some files that a rule makes."""
+    made = {str(output) for rule in workflow.rules for output in rule.output}
+    return [file for file in files if file in made]
+
+
+FIGURES = [f"results/figures/{name}" for name in ("convergence", *SETTINGS.get("figures", {}))]
+PAGES = [f"results/{name}" for name in ("timing", "metagrad", *(["ablations"] if "ablations" in SETTINGS else []))]
+# What the claims read beside the table, and what else the page shows.
+MEASURED = ["results/splits.csv", *offered(*(f"{file}.csv" for file in (*FIGURES, *PAGES)))]
+SHOWN = [
+    "results/splits.md",
+    *offered(*(f"{file}.{kind}" for file in (*FIGURES, *PAGES) for kind in ("svg", "txt", "md"))),
+]
 THE_PAPERS = [
     f"published/{name}"
     for name in ("claims.yaml", "provenance.yaml", "table1.csv", "table2.csv", "elsewhere.csv", "timing.csv")

@@ -20,7 +20,7 @@ from pipelines.aggregate import collect
 from pipelines.claims import PUBLISHED
 from pipelines.claims_page import MARK, verdict_text
 from pipelines.cli import Parser, run
-from pipelines.report_parts import RERUN, claim_counts, figures, pages
+from pipelines.report_parts import claim_counts, figures, pages, steps_made
 from pipelines.report_table import column_name, sections
 from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings
 from pipelines.table import SELECTION_TEXT, read_table
@@ -76,7 +76,7 @@ def context(settings: Settings, runs: Path, results: Path, published: Path = PUB
         "defects": read_provenance(published / "provenance.yaml"),
         "absences": read_absences(published / "provenance.yaml"),
         "vocabulary": yaml.safe_load((published / "provenance.yaml").read_text(encoding="utf-8"))["vocabulary"],
-        "rerun": RERUN,
+        "rerun": steps_made(results),
     }
 
 

@@ -32,16 +32,22 @@ PAGES = {
 MOST_ROWS = 500
 """Longer CSV files are to download only."""
 
-RERUN = (
-    ("Everything on this page", "results/report.html", ""),
-    ("Table 1", "results/table1.md", "pipelines.table"),
-    ("One run", "", "pipelines.train"),
-    ("Verdicts on published numbers", "results/compare_table1.md", "pipelines.compare"),
-    ("Claims", "results/claims.md", "pipelines.claims"),
-    ("Splits", "results/splits.md", "pipelines.splits"),
-    ("Convergence curves", "results/figures/convergence.png", "pipelines.curves"),
-)
-"""What, the file to ask Snakemake for, the step to call without it."""
+STEPS = {
+    "report.html": "report",
+    "table1.md": "table",
+    "compare_table1.md": "compare",
+    "claims.md": "claims",
+    "splits.md": "splits",
+    "timing.md": "timing",
+    "metagrad.md": "metagrad",
+    "ablations.md": "ablations",
+    "figures/convergence.svg": "curves",
+    "figures/fig1.svg": "recovery",
+    "figures/fig3.svg": "corrections",
+    "figures/fig4.svg": "embeddings",
+    "figures/fig5.svg": "objective",
+}
+"""The file to ask Snakemake for, and the step that makes it."""
 
 
 def figures(folder: Path) -> list[dict[str, Any]]:
@@ -95,6 +101,11 @@ def csv_data(path: Path) -> dict[str, Any] | None:
 def data_uri(path: Path, kind: str) -> str:
     """Return a file's bytes as a ``data:`` address."""
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def steps_made(folder: Path) -> dict[str, str]:
+    """Return the steps whose files are there, and the page's own."""
+    return {file: step for file, step in STEPS.items() if step == "report" or (folder / file).exists()}
 
 
 def claim_counts(claims: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

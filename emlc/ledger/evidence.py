@@ -103,7 +103,8 @@ def file_functions(folder: Path, absent: str) -> Functions:
     -------
     mapping of str to callable
         ``value(file, column, **where)``: the one number in the rows that fit all of `where`.
-        ``average(file, column, **where)``: the mean over these rows. ``last(file, column, by, **where)``: the same over
+        ``average(file, column, **where)`` and ``least(file, column, **where)``: the mean over these rows, and the
+        smallest. ``last(file, column, by, **where)``: the same over
         those of them in which the column `by`, e.g. ``epoch``, is largest.
     """
 
@@ -126,6 +127,11 @@ def file_functions(folder: Path, absent: str) -> Functions:
         rows, what = chosen(file, column, where)
         return _average([float(row[column]) for row in rows], what)
 
+    def least(file: str, column: str, **where: Any) -> Reading:
+        rows, what = chosen(file, column, where)
+        smallest = min(float(row[column]) for row in rows)
+        return Reading(smallest, f"least {what}", f"{smallest:.4g}, n = {len(rows)}")
+
     def last(file: str, column: str, by: str, **where: Any) -> Reading:
         rows, what = chosen(file, column, where)
         if not all(is_number(row.get(by)) for row in rows):
@@ -133,7 +139,7 @@ def file_functions(folder: Path, absent: str) -> Functions:
         end = max(float(row[by]) for row in rows)
         return _average([float(row[column]) for row in rows if float(row[by]) == end], f"{what}, {by} {end:g}")
 
-    return {"value": value, "average": average, "last": last}
+    return {"value": value, "average": average, "least": least, "last": last}
 
 
 def _average(numbers: Sequence[float], what: str) -> Reading:

@@ -58,5 +58,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "mean": mean,
     "min": min,
     "round": round,
+    "sum": math.fsum,
 }
 """By the names that expressions call them."""

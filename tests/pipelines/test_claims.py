@@ -196,17 +196,34 @@ def test_a_missing_run_leaves_a_claim_open_unless_the_others_decide(tmp_path):
     assert {step["holds"] for step in found["steps"]} == {None, False}
 
 
-def test_times_and_figures_are_read_from_files_beside_the_table(tmp_path):
-    results = tmp_path / "results"
-    results.mkdir()
-    (results / "timing.csv").write_text("method,seconds_per_epoch\nMLC,20\nEMLC (k=1),10\nEMLC (k=5),9\n")
-    digits = table(lambda *_: 80.0)
-    claims = judged(tmp_path, digits)
-    assert claims["faster-than-mlc"]["measured"]["verdict"] == "not measured"  # Clothing1M was not run
-    assert claims["faster-than-mlc"]["transferred"][0]["verdict"] == "holds"
-    (results / "timing.csv").write_text("method,seconds_per_epoch\nMLC,20\nEMLC (k=1),30\nEMLC (k=5),9\n")
-    found = judged(tmp_path, digits)["faster-than-mlc"]["transferred"][0]
+def timing(folder, one_step):
+    (folder / "results").mkdir(exist_ok=True)
+    rows = ["net,method,times faster than MLC (double backward)", f"a,EMLC (k=1),{one_step}", "b,EMLC (k=1),1.5"]
+    (folder / "results" / "timing.csv").write_text("\n".join([*rows, "a,EMLC (k=5),1.6", "b,EMLC (k=5),1.7", ""]))
+
+
+def test_times_are_read_from_a_file_beside_the_table(tmp_path):
+    timing(tmp_path, one_step=1.2)
+    claims = judged(tmp_path)
+    assert claims["faster-than-mlc"]["measured"]["verdict"] == "holds"
+    assert claims["five-steps-cheaper-than-one"]["measured"]["verdict"] == "holds"
+    assert claims["half-the-time"]["measured"]["only"] == []  # 1.65 times faster is 0.6 of the time
+    timing(tmp_path, one_step=0.9)
+    found = judged(tmp_path)["faster-than-mlc"]["measured"]
     assert (found["verdict"], found["only"]) == ("does not hold", ["EMLC (k=5)"])
+
+
+def test_figures_of_other_data_decide_nothing(tmp_path):
+    figures = tmp_path / "results" / "figures"
+    figures.mkdir(parents=True)
+    rows = ["method,seed,epoch,recovery", "EMLC (k=1) with SimCLR,0,1,10", "EMLC (k=1) with SimCLR,0,2,80"]
+    (figures / "fig1.csv").write_text("\n".join([*rows, "MLC,0,2,70", "MLC with SimCLR,0,2,75", ""]))
+    claim = judged(tmp_path, table(lambda *_: 80.0))["recovers-more-labels"]
+    assert claim["measured"]["verdict"] == "not measured"
+    assert claim["measured"]["steps"][0]["text"] == "nothing was run on CIFAR-10"
+    assert [(item["dataset"], item["verdict"]) for item in claim["transferred"]] == [("UCI digits", "holds")]
+    claim = judged(tmp_path, table(lambda *_: 80.0, "CIFAR-10"))["recovers-more-labels"]
+    assert (claim["measured"]["verdict"], claim["transferred"]) == ("holds", [])
 
 
 def test_the_page_shows_every_claim_with_the_numbers(tmp_path):

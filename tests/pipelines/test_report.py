@@ -172,6 +172,17 @@ def test_files_of_other_steps_are_shown_number_by_number_and_can_be_saved(made, 
     assert "The meta-objective & its n = 3 seeds." in page.find("figcaption")[0]["text"]
 
 
+def test_how_to_make_each_piece_again_is_told_of_what_there_is(page):
+    (section,) = page.find("section", **{"aria-labelledby": "rerun"})
+    for command in (
+        "snakemake --cores 2 results/claims.md",
+        "python -m pipelines.timing --help",
+        "pipelines.objective",
+    ):
+        assert command in section["text"]
+    assert "pipelines.recovery" not in section["text"]
+
+
 def test_what_was_not_made_is_said(page):
     assert "not made by this profile" in page.find("p", id="fig1")[0]["text"]
     assert "Not made by this profile." in page.find("section", **{"aria-labelledby": "metagrad"})[0]["text"]

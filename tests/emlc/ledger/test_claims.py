@@ -114,6 +114,8 @@ def test_numbers_of_files(tmp_path):
     read = file_functions(tmp_path, "{file} was not made")
     assert read["value"]("figures/fig5", "loss", method="MLC", epoch=0).value == 3
     assert read["average"]("figures/fig5", "loss", method="MLC").value == 2
+    assert read["least"]("figures/fig5", "loss", method="MLC").value == 1
+    assert read["least"]("figures/fig5", "loss").label == "least figures/fig5.csv, loss"
     assert read["last"]("figures/fig5", "loss", "epoch", method="MLC").value == 1.5
     assert read["last"]("figures/fig5", "loss", "epoch").shown == "1.5, n = 2"
     assert read["value"]("figures/fig5", "loss", epoch=0.0).label == "figures/fig5.csv, loss, epoch 0.0"
