@@ -16,6 +16,7 @@ from tabulate import tabulate
 from emlc.artefacts import write_text
 from emlc.data import Arrays
 from emlc.data.store import load_arrays
+from emlc.noise import KINDS
 from emlc.splits import overlap_counts, released_split
 from emlc.tasks import Task
 from pipelines.cli import Parser
@@ -94,19 +95,24 @@ def _place(column: Mapping[str, Any]) -> tuple[str, str, float]:
 
 
 def _line(settings: Settings, protocol: str, data: tuple[Arrays, str], run: Run) -> dict[str, Any]:
-    task = draw_task({**settings, "protocol": protocol}, *data, run)
     axes = {"dataset": dataset_title(settings, run.dataset), "noise_type": run.noise, "noise_rate": run.rate}
-    return {**axes, "protocol": protocol, "seed": run.seed, **_counts(task)}
+    drawn = run.noise in KINDS
+    # The split is the same for every noise; labels that are given, not drawn, are no matter of the protocol.
+    which = run if drawn else run._replace(noise="sym", rate=0.0)
+    task = draw_task({**settings, "protocol": protocol}, *data, which)
+    return {**axes, "protocol": protocol, "seed": run.seed, **_counts(task), **(_rates(task) if drawn else {})}
 
 
-def _counts(task: Task) -> dict[str, Any]:
+def _counts(task: Task) -> dict[str, int]:
     sets = {"clean": task.clean_indices, "validation": task.validation_indices, "noisy": task.noisy_indices}
+    return {**{name: len(indices) for name, indices in sets.items()}, **overlap_counts(task.sets)}
+
+
+def _rates(task: Task) -> dict[str, Any]:
     wrong = task.noisy_labels != task.true_labels
     shared = np.isin(task.noisy_indices, task.clean_indices)
     off_diagonal = 1 - np.diag(task.matrix)
     return {
-        **{name: len(indices) for name, indices in sets.items()},
-        **overlap_counts(task.sets),
         "wrong_in_shared": int(wrong[shared].sum()),
         "expected_rate": round(float(off_diagonal[task.true_labels].mean()), 4),
         "effective_rate": round(task.effective_rate, 4),
@@ -149,14 +155,16 @@ def _cells(group: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     yield "Validation, shared", _range(group, "validation_in_noisy")
     yield "Clean in validation", _range(group, "clean_in_validation")
     yield "Clean labels", _range(group, "clean_labels_used")
-    if "noise_type" in first:
+    if "noise_type" in first:  # tables need the same columns in every row
         yield "Wrong of shared", _range(group, "wrong_in_shared")
         yield "Wrong labels, expected", _range(group, "expected_rate")
         yield "Wrong labels, drawn", _range(group, "effective_rate")
 
 
 def _range(group: Sequence[Mapping[str, Any]], name: str) -> str:
-    values = [line[name] for line in group]
+    values = [line[name] for line in group if name in line]
+    if not values:
+        return "given"
     low, high = ((f"{100 * v:.1f} %" if name.endswith("rate") else f"{v:,}") for v in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 

@@ -60,6 +60,15 @@ def test_the_paper_shares_nothing_and_the_public_code_nearly_all(data, settings)
             assert line["clean_labels_used"] > 50
 
 
+def test_given_labels_have_a_split_and_no_expected_rate(data, settings):
+    columns = [{"dataset": "digits", "noise": noise, "rate": 0.5} for noise in ("human-worst", "sym")]
+    given, drawn = (audit({**settings, "columns": [column], "seeds": [0]}, data) for column in columns)
+    for one, other in zip(given, drawn, strict=True):
+        assert one["clean_in_noisy"] == other["clean_in_noisy"]
+        assert "effective_rate" not in one
+    assert "| given " in as_markdown(given)
+
+
 def test_expected_rates_are_those_of_the_fields_definitions(data, settings):
     rates = {(line["noise_type"], line["noise_rate"]): line["expected_rate"] for line in audit(settings, data)}
     for rate in (0.2, 0.5, 0.8, 0.9):
