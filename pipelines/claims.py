@@ -11,7 +11,7 @@ from typing import Any
 
 from emlc.artefacts import write_json, write_text
 from emlc.cells import Cell, read_published
-from emlc.ledger.claims import UNKNOWN, Claim, Finding, Ledger, judge, judge_remark, read_ledger
+from emlc.ledger.claims import UNKNOWN, Claim, Finding, Ledger, judge, judge_remark
 from emlc.ledger.evidence import (
     Functions,
     defects_function,
@@ -21,6 +21,7 @@ from emlc.ledger.evidence import (
     on_dataset,
     table_functions,
 )
+from emlc.ledger.reading import read_ledger
 from emlc.provenance import read_provenance
 from pipelines.claims_page import as_markdown, summary
 from pipelines.cli import Parser, run

@@ -1,14 +1,5 @@
 # Numbers and records -> verdicts on what the paper says.
 
-from pipelines.settings import column_datasets
-
-
-def offered(*files):
-    """Those of some files that a rule makes."""
-    made = {str(output) for rule in workflow.rules for output in rule.output}
-    return [file for file in files if file in made]
-
-
 FIGURES = [f"results/figures/{name}" for name in ("convergence", *SETTINGS.get("figures", {}))]
 PAGES = [f"results/{name}" for name in ("timing", "metagrad", *(["ablations"] if "ablations" in SETTINGS else []))]
 # What the claims read beside the table, and what else the page shows.

@@ -5,7 +5,7 @@ import yaml
 
 from emlc.cells import Cell
 from emlc.errors import SuiteError
-from emlc.ledger.claims import judge, judge_remark, read_ledger
+from emlc.ledger.claims import judge, judge_remark
 from emlc.ledger.evidence import (
     defects_function,
     elsewhere_function,
@@ -15,6 +15,7 @@ from emlc.ledger.evidence import (
     table_functions,
 )
 from emlc.ledger.logic import MissingNumberError
+from emlc.ledger.reading import read_ledger
 from emlc.provenance import Defect
 
 CLAIM = {
