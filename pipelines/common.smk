@@ -12,6 +12,7 @@ from pipelines.settings import (
     ROOT,
     SIMCLR,
     Run,
+    column_datasets,
     dataset_options,
     encoder_file,
     human_labels,
@@ -67,6 +68,12 @@ def pointers():
     pinned = [pointer for dataset in datasets for pointer in dataset.pointers if pointer.endswith(".dvc")]
     pinned += [human_labels(SETTINGS, name) for name in sorted(labelled)]
     return {str(read_pointer(ROOT / pointer).target.relative_to(ROOT)): pointer for pointer in pinned}
+
+
+def offered(*files):
+    """Those of some files that a rule makes."""
+    made = {str(output) for rule in workflow.rules for output in rule.output}
+    return [file for file in files if file in made]
 
 
 def dataset_files(wildcards):

@@ -59,7 +59,7 @@ rule curves:
         records=records,
         sources=sources("pipelines.curves"),
     output:
-        png="results/figures/convergence.png",
+        png=report("results/figures/convergence.png", caption="captions/convergence.rst", category="Figures"),
         svg="results/figures/convergence.svg",
         csv="results/figures/convergence.csv",
         wide=expand(
