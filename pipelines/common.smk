@@ -16,6 +16,7 @@ from pipelines.settings import (
     pretraining_spec,
     run_spec,
     runs,
+    task_folder,
     task_spec,
     validated,
 )
@@ -37,11 +38,17 @@ wildcard_constraints:
     rate=r"[0-9.]+",
     method="[a-z0-9-]+",
     seed="[0-9]+",
+    split="(/[a-z]+)?",
 
 
 def run_of(wildcards):
     """The run that a record's path names."""
     return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), int(wildcards.seed))
+
+
+def task_of(wildcards):
+    """The task that a run trains on."""
+    return f"results/tasks/{PROFILE}/{task_folder(SETTINGS, run_of(wildcards))}/seed{wildcards.seed}.npz"
 
 
 def pretrained(wildcards):

@@ -38,12 +38,13 @@ rule inject:
         data="results/data/{dataset}.npz",
         sources=sources("pipelines.inject"),
     output:
-        f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
+        f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.npz",
     log:
-        f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.log",
+        f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.log",
     params:
+        split=lambda wildcards: ["--split", wildcards.split.strip("/")] if wildcards.split else [],
         spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
     shell:
         "python -m pipelines.inject --config results/settings.json --data {input.data:q} --dataset {wildcards.dataset:q}"
         " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " {params.split:q} --out {output:q} > {log:q} 2>&1"

@@ -5,21 +5,22 @@ from pathlib import Path
 
 from emlc.data import Arrays, open_dataset
 from emlc.data.store import load_arrays
+from emlc.splits import SPLITS
 from emlc.tasks import Task, TaskSpec, make_task, save_task
 from pipelines.cli import Parser
 from pipelines.cli import run as run_step
 from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, task_spec
 
 
-def draw_task(settings: Settings, arrays: Arrays, checksum: str, run: Run) -> Task:
-    """Return the task of a run: the same for every method.
+def draw_task(settings: Settings, arrays: Arrays, checksum: str, run: Run, split: str | None = None) -> Task:
+    """Return the task of a run, the same for every method; of another split than the protocol's if one is given.
 
     Raises
     ------
     SuiteError
         If the split or the noise is impossible.
     """
-    spec = task_spec(settings, run.dataset, run.noise, run.rate)
+    spec = task_spec(settings, run.dataset, run.noise, run.rate, split)
     kind = spec.pop("noise")
     dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
     return make_task(arrays, TaskSpec(kind=kind, data_sha256=checksum, **spec), dataset.class_map, run.seed)
@@ -34,11 +35,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--noise", required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--split", choices=sorted(SPLITS), help="in place of the protocol's")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     every_method = ""
     which = Run(every_method, args.dataset, args.noise, args.rate, args.seed)
-    save_task(draw_task(load_settings(args.config), *load_arrays(args.data), which), args.out)
+    save_task(draw_task(load_settings(args.config), *load_arrays(args.data), which, args.split), args.out)
     return 0
 
 
