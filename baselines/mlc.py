@@ -94,7 +94,7 @@ class MLC(Method):
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
-        evaluation, training = _halves(clean)
+        evaluation, training = halves(clean)
         before = {name: value.detach().clone() for name, value in self.student.named_parameters()}
         tape, logits, soft_targets, loss = self._learn(noisy, training)
         after = dict(self.student.named_parameters())
@@ -139,7 +139,7 @@ class MLC(Method):
             self.teacher_optimiser.step()
 
 
-def _halves(batch: Batch) -> tuple[Batch, Batch]:
+def halves(batch: Batch) -> tuple[Batch, Batch]:
     """Split a clean batch: the first half evaluates the look-ahead, the second trains the student."""
     middle = len(batch.labels) // 2
     parts = [(value[:middle], value[middle:]) for value in (batch.inputs, batch.labels, batch.indices)]

@@ -1,6 +1,9 @@
 # Runs, and runs trained once more under observation -> figures, ablations; networks -> timing, meta-gradient fidelity.
 
 from pipelines.evidence import figure_runs
+from pipelines.settings import method_settings
+
+TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
 
 
 def files_of(wanted, file):
@@ -29,3 +32,30 @@ rule fig5:
     shell:
         "python -m pipelines.objective --config results/settings.json --runs {params.runs:q} --out {params.folder:q}"
         " > {log:q} 2>&1"
+
+
+def timed(wildcards):
+    """What the methods whose time is taken are."""
+    return [method_settings(SETTINGS, name) for name in TIMED]
+
+
+rule timing:
+    input:
+        sources=lambda wildcards: sources("pipelines.timing", *(m["implementation"] for m in timed(wildcards))),
+    output:
+        csv="results/timing.csv",
+        md="results/timing.md",
+    log:
+        "results/logs/timing.log",
+    threads: workflow.cores  # nothing else runs meanwhile
+    resources:
+        gpu=int(SETTINGS["device"] != "cpu"),
+    params:
+        methods=timed,
+        training=SETTINGS["training"],
+        names=TIMED,
+        device=SETTINGS["device"],
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "python -m pipelines.timing --config results/settings.json --methods {params.names:q} --device {params.device:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
