@@ -59,3 +59,30 @@ rule timing:
     shell:
         "python -m pipelines.timing --config results/settings.json --methods {params.names:q} --device {params.device:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
+
+
+def fidelity_column(wildcards):
+    """The column of which the fidelity panel takes its task: 50 % noise if the profile has it."""
+    return next((column for column in SETTINGS["columns"] if column["rate"] == 0.5), SETTINGS["columns"][0])
+
+
+rule metagrad:
+    input:
+        data=lambda wildcards: "results/data/{dataset}.npz".format(**fidelity_column(wildcards)),
+        task=lambda wildcards: f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed0.npz".format(
+            **fidelity_column(wildcards)
+        ),
+        sources=lambda wildcards: sources("pipelines.metagrad", method_settings(SETTINGS, "emlc-k1")["implementation"]),
+    output:
+        csv="results/metagrad.csv",
+        md="results/metagrad.md",
+    log:
+        "results/logs/metagrad.log",
+    threads: workflow.cores  # it takes times, too
+    params:
+        method=lambda wildcards: method_settings(SETTINGS, "emlc-k1"),
+        training=SETTINGS["training"],
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"

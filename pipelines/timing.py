@@ -41,10 +41,12 @@ class Case:
     side: int
     batch: int
     epoch_images: int
+    repeats: int = 1
+    """How often a round repeats its iterations: small ones are over before a clock tells them apart."""
 
 
 CASES = (
-    Case("embedded net (cnn-small, 8x8x1)", {"name": "cnn-small"}, 1, 8, 28, 1407),
+    Case("embedded net (cnn-small, 8x8x1)", {"name": "cnn-small"}, 1, 8, 28, 1407, repeats=8),
     Case("ResNet-18, width 16 (32x32x3)", {"name": "resnet18", "width": 16}, 3, 32, 16, 49_000),
 )
 """The embedded profile's student and batch, and a ResNet that one core can time."""
@@ -99,7 +101,7 @@ def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, d
     from pipelines.stopwatch import interleaved, peak_bytes
 
     prepared = {name: prepare(settings, name, case, device) for name in names}
-    updates = math.lcm(*(method.look_ahead for method, _ in prepared.values()))
+    updates = case.repeats * math.lcm(*(method.look_ahead for method, _ in prepared.values()))
 
     def work(name: str) -> None:
         method, feed = prepared[name]
@@ -144,11 +146,12 @@ PROTOCOL = """\
 - An iteration is one update of the student on one noisy batch, through the engine: the batch is drawn and augmented,
   the method's `step` does all the rest. A step of EMLC with k = 5 is five iterations. Evaluation is not in it.
 - Same student, same batch (noisy and clean alike), same random images, {threads} CPU thread(s), device {device}.
-- All methods take turns: one round times {updates} iterations of each, in rotating order, after two rounds of warm-up
-  that do not count; the device is waited for before every reading of the clock. n is the number of rounds.
+- All methods take turns: one round times {updates} iterations of each (up to {repeats} times as many of a small net), in
+  rotating order, after two rounds of warm-up that do not count; the device is waited for before every reading of the
+  clock. n is the number of rounds.
 - Shown are the median and, in brackets, the quartiles. Ratios are taken within a round and then summarised. An epoch is
   the median iteration times the full batches of an epoch, which was not run: {epochs}.
-- Peak memory is that of tensors during those {updates} iterations above what is alive before them (weights, optimiser
+- Peak memory is that of tensors during such a round above what is alive before them (weights, optimiser
   states), from the {source}; what libraries allocate past PyTorch is unmeasured.
 - `MLC` gets its meta-gradient from forward products, as EMLC does here. `MLC (double backward)` takes the very same
   steps but computes them as the public code (microsoft/MLC) does, clean gradient before each step included.
@@ -193,6 +196,7 @@ def main(argv: Sequence[str]) -> int:
     table = pd.concat(tables, ignore_index=True)
     look_aheads = [method_settings(settings, name).get("options", {}).get("look_ahead", 1) for name in args.methods]
     facts = {"threads": args.threads, "device": device_name(device), "updates": math.lcm(*look_aheads)}
+    facts["repeats"] = max(case.repeats for case in cases)
     facts["epochs"] = "; ".join(f"{case.epoch_images:,} noisy images for the {case.title}" for case in cases)
     facts["source"] = "CUDA allocator's peak" if device.type == "cuda" else "allocations that PyTorch's profiler sees"
     with atomic_path(args.out / "timing.csv") as path:
