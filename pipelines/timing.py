@@ -146,7 +146,7 @@ PROTOCOL = """\
 - An iteration is one update of the student on one noisy batch, through the engine: the batch is drawn and augmented,
   the method's `step` does all the rest. A step of EMLC with k = 5 is five iterations. Evaluation is not in it.
 - Same student, same batch (noisy and clean alike), same random images, {threads} CPU thread(s), device {device}.
-- All methods take turns: one round times {updates} iterations of each (up to {repeats} times as many of a small net), in
+- All methods take turns: one round times {updates} iterations of each ({repeats} times as many of the small net), in
   rotating order, after two rounds of warm-up that do not count; the device is waited for before every reading of the
   clock. n is the number of rounds.
 - Shown are the median and, in brackets, the quartiles. Ratios are taken within a round and then summarised. An epoch is
