@@ -109,7 +109,7 @@ class EMLC(Method):
 
     def _learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
         """Take the k real student steps and return what a meta-gradient needs to look back on them."""
-        velocity = self._velocity()
+        velocity = {name: self.optimiser.velocity(value) for name, value in self.student.named_parameters()}
         chunks = noisy.inputs.chunk(self.look_ahead)
         steps, losses = zip(*map(self._student_step, chunks, soft_targets), strict=True)
         final = dict(self.student.named_parameters())
@@ -131,7 +131,7 @@ class EMLC(Method):
 
     def _student_step(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Step, Tensor]:
         """Take one real optimiser step, keeping the forward pass on tape for the meta-gradient."""
-        params = {name: value.detach().clone() for name, value in self.student.named_parameters()}
+        params = {name: value.detach() for name, value in self.student.named_parameters()}
         tape = Tape(self.student)
         with tape:
             logits = self.student(inputs)
@@ -148,14 +148,6 @@ class EMLC(Method):
             gradients = torch.autograd.grad(loss, tuple(params.values()))
             return loss.detach(), dict(zip(params, gradients, strict=True))
         return clean_feedback(self.student, params, clean.inputs, clean.labels)
-
-    def _velocity(self) -> Params:
-        """Return a copy of the student optimiser's momentum buffers, zeros before its first step."""
-        state = self.optimiser.state
-        return {
-            name: state[value]["momentum_buffer"].clone() if state[value] else torch.zeros_like(value)
-            for name, value in self.student.named_parameters()
-        }
 
 
 METHOD = EMLC

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from emlc.engine.optimiser import ReplacingSGD
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -170,8 +172,8 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def student_sgd(student: nn.Module, training: Training) -> torch.optim.SGD:
+def student_sgd(student: nn.Module, training: Training) -> ReplacingSGD:
     """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses."""
-    return torch.optim.SGD(
+    return ReplacingSGD(
         student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
     )

@@ -136,7 +136,7 @@ def test_the_learning_rate_falls_once_at_each_milestone():
 def test_the_student_s_optimiser_is_sgd_by_the_recipe():
     optimiser = student_sgd(nn.Linear(2, 2), Training(5, 2, lr=0.8, momentum=0.7, weight_decay=0.01))
     group = optimiser.param_groups[0]
-    assert type(optimiser) is torch.optim.SGD
+    assert isinstance(optimiser, torch.optim.SGD)
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.8, 0.7, 0.01)
     assert (group["dampening"], group["nesterov"]) == (0, False)
     optimiser.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
