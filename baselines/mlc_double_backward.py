@@ -43,7 +43,7 @@ class DoubleBackwardMLC(MLC):
         gradients = torch.autograd.grad(loss, tuple(before.values()), create_graph=True)
         earlier = clean_feedback(self.student, before, evaluation.inputs, evaluation.labels)[1]
         for parameter, gradient in zip(self.student.parameters(), gradients, strict=True):
-            parameter.grad = gradient.detach()
+            parameter.grad = gradient.detach().clone()  # the optimiser uses its gradients up
         self.optimiser.step()
         after = dict(self.student.named_parameters())
         objective, feedback = clean_feedback(self.student, after, evaluation.inputs, evaluation.labels)
