@@ -1,7 +1,6 @@
 """Enhanced Meta Label Correction: Algorithm 1 with the meta-gradient of Algorithm 2 and the teacher of Fig. 3."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, stud
 from emlc.errors import SuiteError
 from emlc.meta_scale import META_SCALES
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
-from emlc.metagrad.tape import Tape
+from emlc.metagrad.forward import FORWARDS
 from emlc.teacher import CORRUPTIONS, GATES, StudentFeatures, Teacher
 
 
@@ -25,6 +24,8 @@ class Options:
         k, the student steps per teacher update.
     meta_gradient : str
         A key of :data:`emlc.metagrad.META_GRADIENTS`.
+    forward : str
+        A key of :data:`emlc.metagrad.forward.FORWARDS`: ``recomputed`` needs less memory, ``taped`` less time.
     corruption : str
         How half of each clean batch is corrupted for the label-retaining loss: ``adversarial``, ``random``, or
         ``none`` to leave the labels alone (set `bce_weight` to 0 with it).
@@ -45,6 +46,7 @@ class Options:
 
     look_ahead: int = 1
     meta_gradient: str = "fpmg"
+    forward: str = "taped"
     corruption: str = "adversarial"
     teacher_lr: float = 0.02
     ce_weight: float = 1.0
@@ -58,6 +60,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse names that nothing answers to."""
         _known("meta_gradient", self.meta_gradient, META_GRADIENTS)
+        _known("forward", self.forward, FORWARDS)
         _known("corruption", self.corruption, CORRUPTIONS)
         _known("meta_scale", self.meta_scale, META_SCALES)
         _known("gate", self.gate, GATES)
@@ -99,6 +102,7 @@ class EMLC(Method):
         self.optimiser = student_sgd(self.student, setting.training)
         self.teacher_optimiser = torch.optim.SGD(self.teacher.parameters(), lr=options.teacher_lr)
         self.meta_gradient = META_GRADIENTS[options.meta_gradient]
+        self.student_forward = FORWARDS[options.forward]
 
     def begin_epoch(self, epoch: int) -> None:
         """Put both networks into training mode and decay both learning rates alike."""
@@ -162,16 +166,14 @@ class EMLC(Method):
         return window, {"student_loss": torch.stack(losses).mean(), "meta_objective": objective}
 
     def _student_step(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Step, Tensor]:
-        """Take one real optimiser step, keeping the forward pass on tape for the meta-gradient."""
+        """Take one real optimiser step, ready to answer the meta-gradient's questions about its forward pass."""
         params = {name: value.detach() for name, value in self.student.named_parameters()}
-        tape = Tape(self.student)
-        with tape:
-            logits = self.student(inputs)
+        logits, jacobian = self.student_forward(self.student, params, inputs)
         loss = F.cross_entropy(logits, soft_targets.detach())
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        return Step(params, inputs, soft_targets, partial(tape.jvp, logits, params)), loss.detach()
+        return Step(params, inputs, soft_targets, jacobian), loss.detach()
 
     def _feedback(self, params: Params, clean: Batch) -> tuple[Tensor, Params]:
         """Return the clean loss after the look-ahead and its gradient g_w."""

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emlc.records import COMPLETED, read_record
+from emlc.errors import SuiteError
+from emlc.records import COMPLETED
+from pipelines.aggregate import NOT_RUN, summaries
 from pipelines.settings import Run, Settings, runs
 
 GRADIENT_SEEDS = (0,)
@@ -56,13 +58,16 @@ def probed_runs(settings: Settings) -> list[Run]:
     return list(dict.fromkeys([*figures, *gradient_runs(settings)]))
 
 
-def completed(wanted: Iterable[Run], folder: Path) -> dict[Run, dict[str, Any]]:
-    """Return the records of the runs that completed.
+def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> dict[Run, dict[str, Any]]:
+    """Return the records of the runs that completed, by run.
 
     Raises
     ------
     SuiteError
-        If a record is missing or damaged.
+        If a run has no record, or not one of the profile.
     """
-    records = {run: read_record(folder / run.folder / "record.json") for run in wanted}
-    return {run: record for run, record in records.items() if record["status"] == COMPLETED}
+    found = summaries(settings, wanted, folder)
+    for item in found:
+        if item["status"] == NOT_RUN:
+            raise SuiteError(f"there is no record of {item['run'].folder} in {folder}; train it (pipelines.train)")
+    return {item["run"]: item["record"] for item in found if item["status"] == COMPLETED}

@@ -16,6 +16,33 @@ def figure_files(name):
     return [f"results/figures/{name}.{suffix}" for suffix in ("png", "svg", "csv", "txt")]
 
 
+def probe_files(wanted):
+    """The probe of every one of some runs."""
+    return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]
+
+
+rule probe:
+    input:
+        data="results/data/{dataset}.npz",
+        task=task_of,
+        pretrained=pretrained,
+        sources=lambda wildcards: sources("pipelines.probe", run_spec(SETTINGS, run_of(wildcards))["implementation"]),
+    output:
+        f"results/probes/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}/probe.npz",
+    log:
+        f"results/logs/probes/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}.log",
+    threads: SETTINGS["threads"]
+    resources:
+        gpu=int(SETTINGS["device"] != "cpu"),
+    params:
+        spec=lambda wildcards: run_spec(SETTINGS, run_of(wildcards)),
+        pretrained=lambda wildcards, input: ["--pretrained", *input.pretrained] if input.pretrained else [],
+    shell:
+        "python -m pipelines.probe --config results/settings.json --data {input.data:q} --task {input.task:q}"
+        " --method {wildcards.method:q} --dataset {wildcards.dataset:q} --noise {wildcards.noise:q}"
+        " --rate {wildcards.rate:q} --seed {wildcards.seed:q} {params.pretrained:q} --out {output:q} > {log:q} 2>&1"
+
+
 rule fig5:
     input:
         records=files_of(figure_runs(SETTINGS, "fig5"), "record.json"),

@@ -25,7 +25,7 @@ def objectives(settings: Settings, folder: Path) -> pd.DataFrame:
     """
     epochs = settings["figures"]["fig5"]["epochs"]
     tables = []
-    for which, record in completed(figure_runs(settings, "fig5"), folder).items():
+    for which, record in completed(settings, figure_runs(settings, "fig5"), folder).items():
         steps = pd.read_csv(folder / which.folder / "steps.csv")
         look_ahead = run_spec(settings, which)["options"].get("look_ahead", 1)
         steps = steps[steps["epoch"] < epochs].assign(method=record["run"]["label"], seed=which.seed)

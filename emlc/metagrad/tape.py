@@ -100,12 +100,24 @@ class Tape(TorchFunctionMode):
         """
         values = {address: params[name].detach() for address, name in self._names.items()}
         tangents = {address: direction[name].detach() for address, name in self._names.items()}
-        for call in self._calls:
+        for call, spent in zip(self._calls, _last_uses(self._calls, keep=logits), strict=True):
             moved = _push(call, values, tangents)
             tangents |= dict(zip(map(id, _tensors(call.output)), _tensors(moved), strict=True))
+            for address in spent:
+                tangents.pop(address, None)
         logit_tangent = tangents[id(logits)]
         probabilities = torch.softmax(logits.detach(), dim=1)
         return logit_tangent - (probabilities * logit_tangent).sum(dim=1, keepdim=True)
+
+
+def _last_uses(calls: Sequence[Call], keep: Tensor) -> list[list[int]]:
+    """Return, for every call, the addresses of the tensors that no later call reads: their tangents can go."""
+    last = {id(tensor): place for place, call in enumerate(calls) for tensor in _tensors((call.args, call.kwargs))}
+    last.pop(id(keep), None)
+    spent: list[list[int]] = [[] for _ in calls]
+    for address, place in last.items():
+        spent[place].append(address)
+    return spent
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -389,6 +389,7 @@ def test_the_defaults_are_the_paper_s():
     assert dataclasses.asdict(Options()) == {
         "look_ahead": 1,
         "meta_gradient": "fpmg",
+        "forward": "taped",
         "corruption": "adversarial",
         "teacher_lr": 0.02,
         "ce_weight": 1.0,
@@ -410,9 +411,20 @@ def test_every_meta_gradient_has_a_name_that_works(name):
     assert all(torch.isfinite(value) for value in method.step(make_batch(0, 2 * NOISY), make_batch(1, CLEAN)).values())
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_recomputing_the_forward_pass_changes_nothing(k):
+    methods = [make_method(look_ahead=k, forward=forward) for forward in ("taped", "recomputed")]
+    for method in methods:
+        for seed in range(3):
+            method.step(make_batch(seed, k * NOISY), make_batch(100 + seed, CLEAN))
+    for taped, recomputed in zip(*(method.teacher.parameters() for method in methods), strict=True):
+        torch.testing.assert_close(taped, recomputed, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"forward": "tape"}, "unknown forward 'tape'; known: recomputed, taped"),
         ({"meta_gradient": "exact"}, "unknown meta_gradient 'exact'; known: finite-difference, fpmg, "),
         ({"corruption": "adverserial"}, "unknown corruption 'adverserial'; known: adversarial, none, random"),
         ({"look_ahead": 0}, "look_ahead is 0; it counts student steps and must be at least 1"),

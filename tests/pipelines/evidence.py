@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from pipelines import inject, train
-from pipelines.evidence import trained_runs
+from pipelines import inject, probe, train
+from pipelines.evidence import probed_runs, trained_runs
 from pipelines.settings import Run, Settings, split_of, task_folder, validated
 from tests.tiny import tiny_profile, write_data, write_yaml
 
@@ -21,11 +21,23 @@ VARIANTS = {
     "overlap": {"label": "Overlapping split", "of": "emlc-k5", "split": "released"},
     "bce-off": {"label": "L_BCE off", "of": "emlc-k5", "options": {"bce_weight": 0.0}},
 }
-FIGURES = {"fig5": {"column": COLUMN, "methods": ["mlc", "emlc-k1", "emlc-k5"], "seeds": [0, 1], "epochs": 1}}
+FIGURES = {
+    "fig1": {"column": COLUMN, "methods": ["emlc-k1", "mlc"], "seeds": [0, 1]},
+    "fig3": {"column": COLUMN, "methods": ["emlc-k1"], "seeds": [0]},
+    "fig4": {"column": COLUMN, "methods": ["emlc-k1", "mlc"], "seeds": [0]},
+    "fig5": {"column": COLUMN, "methods": ["mlc", "emlc-k1", "emlc-k5"], "seeds": [0, 1], "epochs": 1},
+}
+ABLATIONS = {
+    "column": COLUMN,
+    "seeds": [0, 1],
+    "gradients": ["emlc-k1", "emlc-k5"],
+    "gradient_seeds": [0, 1],
+    "questions": [{"question": "Which part matters?", "reference": "emlc-k5", "variants": ["overlap", "bce-off"]}],
+}
 
 
 def evidence_profile(**changes: Any) -> Settings:
-    blocks = {"methods": METHODS, "variants": VARIANTS, "figures": FIGURES, "seeds": [0]}
+    blocks = {"methods": METHODS, "variants": VARIANTS, "figures": FIGURES, "ablations": ABLATIONS, "seeds": [0]}
     return validated(tiny_profile(**blocks | changes))
 
 
@@ -44,6 +56,10 @@ def train_all(folder: Path) -> Path:
     for run in trained_runs(settings):
         draw(folder, run, settings)
         assert train.main([*arguments(folder, run, settings), "--out", str(folder / "runs" / run.folder)]) == 0
+    for run in probed_runs(settings):
+        draw(folder, run, settings)
+        out = folder / "probes" / run.folder / "probe.npz"
+        assert probe.main([*arguments(folder, run, settings), "--out", str(out)]) == 0
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
     os.environ.clear()
