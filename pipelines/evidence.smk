@@ -1,6 +1,6 @@
 # Runs, and runs trained once more under observation -> figures, ablations; networks -> timing, meta-gradient fidelity.
 
-from pipelines.evidence import figure_runs
+from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
 from pipelines.settings import method_settings
 
 TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
@@ -41,6 +41,57 @@ rule probe:
         "python -m pipelines.probe --config results/settings.json --data {input.data:q} --task {input.task:q}"
         " --method {wildcards.method:q} --dataset {wildcards.dataset:q} --noise {wildcards.noise:q}"
         " --rate {wildcards.rate:q} --seed {wildcards.seed:q} {params.pretrained:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule fig1:
+    input:
+        probes=probe_files(figure_runs(SETTINGS, "fig1")),
+        sources=sources("pipelines.recovery"),
+    output:
+        figure_files("fig1"),
+    log:
+        "results/logs/fig1.log",
+    params:
+        probes=f"results/probes/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig1"),
+        folder="results/figures",
+    shell:
+        "python -m pipelines.recovery --config results/settings.json --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule fig3:
+    input:
+        probes=probe_files(figure_runs(SETTINGS, "fig3")),
+        sources=sources("pipelines.corrections"),
+    output:
+        figure_files("fig3"),
+    log:
+        "results/logs/fig3.log",
+    params:
+        probes=f"results/probes/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig3"),
+        folder="results/figures",
+    shell:
+        "python -m pipelines.corrections --config results/settings.json --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule fig4:
+    input:
+        probes=probe_files(figure_runs(SETTINGS, "fig4")),
+        sources=sources("pipelines.embeddings"),
+    output:
+        figure_files("fig4"),
+    log:
+        "results/logs/fig4.log",
+    params:
+        probes=f"results/probes/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig4"),
+        folder="results/figures",
+    shell:
+        "python -m pipelines.embeddings --config results/settings.json --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
 
 
 rule fig5:
@@ -112,4 +163,25 @@ rule metagrad:
         folder=subpath(output.csv, parent=True),
     shell:
         "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule ablations:
+    input:
+        records=files_of(ablation_runs(SETTINGS), "record.json"),
+        probes=probe_files(gradient_runs(SETTINGS)),
+        sources=sources("pipelines.ablations"),
+    output:
+        csv="results/ablations.csv",
+        gradients="results/gradients.csv",
+        md="results/ablations.md",
+    log:
+        "results/logs/ablations.log",
+    params:
+        runs=f"results/runs/{PROFILE}",
+        probes=f"results/probes/{PROFILE}",
+        shown=[SETTINGS["selection"], SETTINGS.get("ablations")],
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "python -m pipelines.ablations --config results/settings.json --runs {params.runs:q} --probes {params.probes:q}"
         " --out {params.folder:q} > {log:q} 2>&1"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.cli import Parser, run
+from pipelines.cli import run
 from pipelines.evidence import completed, figure_runs
-from pipelines.plots import STYLES, count, new_figure, save_figure, styled
-from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_title, load_settings, run_spec
+from pipelines.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
+from pipelines.settings import Settings, load_settings, run_spec
 
 COLUMNS = ["method", "seed", "epoch", "iteration", "meta_objective"]
 SHOWN_BY_THE_PAPER = 2
@@ -42,9 +42,8 @@ def bands(tidy: pd.DataFrame) -> pd.DataFrame:
 def caption(tidy: pd.DataFrame, settings: Settings) -> str:
     """Return the caption."""
     figure = settings["figures"]["fig5"]
-    column = figure["column"]
     return (
-        f"Figure 5 on {dataset_title(settings, column['dataset'])}, {column['noise']} {100 * column['rate']:g} %: the "
+        f"Figure 5 on {place(settings, 'fig5')}: the "
         f"meta-objective, Cross-Entropy of the student after the look-ahead on the clean batch, in the first "
         f"{figure['epochs']} epochs; mean and range over {count(tidy['seed'].nunique(), 'seed')}; an iteration is one "
         f"update of the student. The paper shows {SHOWN_BY_THE_PAPER} epochs (dotted line) of Clothing1M. MLC "
@@ -74,11 +73,7 @@ def draw(tidy: pd.DataFrame, path: Path, settings: Settings) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the step."""
-    parser = Parser("pipelines.objective", description=__doc__)
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    args = parser.parse_args(argv)
+    args = figure_parser("pipelines.objective", __doc__, "runs").parse_args(argv)
     settings = load_settings(args.config)
     draw(objectives(settings, args.runs), args.out, settings)
     return 0

@@ -9,6 +9,8 @@ import matplotlib.figure
 import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
+from pipelines.cli import Parser
+from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_title
 
 PIXELS_PER_INCH = 150
 
@@ -60,6 +62,21 @@ def save_figure(figure: mpl.figure.Figure, drawn: pd.DataFrame, caption: str, ou
     write_text(out / f"{name}.txt", caption + "\n")
 
 
+def place(settings: Settings, figure: str) -> str:
+    """Return the dataset and noise that a figure shows, e.g. ``UCI digits, sym 50 %``."""
+    column = settings["figures"][figure]["column"]
+    return f"{dataset_title(settings, column['dataset'])}, {column['noise']} {100 * column['rate']:g} %"
+
+
 def count(n: int, noun: str) -> str:
     """Return "n = 3 seeds", "n = 1 seed"."""
     return f"n = {n} {noun}{'' if n == 1 else 's'}"
+
+
+def figure_parser(module: str, doc: str | None, source: str) -> Parser:
+    """Return the command line of a figure step: a profile, what it reads, where to write."""
+    parser = Parser(module, description=doc)
+    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
+    parser.add_argument(f"--{source}", type=Path, required=True, help=f"the profile's folder of {source}")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    return parser
