@@ -163,7 +163,10 @@ def _check_evidence(settings: Mapping[str, Any]) -> None:
     if "ablations" in settings:
         blocks["ablations"] = settings["ablations"]
     for key, block in blocks.items():
-        _check_known(f"{key}.column.dataset", "dataset", block["column"]["dataset"], settings["datasets"])
+        dataset = block["column"]["dataset"]
+        _check_known(f"{key}.column.dataset", "dataset", dataset, settings["datasets"])
+        if any(initialisation(settings, method) == SIMCLR for method in block.get("methods", methods)):
+            _pretraining(settings, dataset)
 
 
 def _evidence_methods(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -451,3 +451,10 @@ def test_figures_and_ablations_name_methods_and_datasets_of_the_profile(evidence
     with pytest.raises(SuiteError) as caught:
         validated(tiny_profile(variants={"longer": VARIANTS["longer"]}, **evidence))
     assert str(caught.value) == message
+
+
+def test_a_variant_in_a_figure_that_starts_from_simclr_needs_a_recipe():
+    figures = {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}
+    with pytest.raises(SuiteError, match="config key datasets.digits.pretraining: missing"):
+        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, figures=figures))
+    assert validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}))
