@@ -6,6 +6,7 @@ from emlc.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
+from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
 from pipelines.pointers import read_pointer
 from pipelines.settings import (
     ROOT,
@@ -13,6 +14,7 @@ from pipelines.settings import (
     Run,
     dataset_options,
     encoder_file,
+    method_settings,
     pretraining_spec,
     run_spec,
     runs,
@@ -30,6 +32,7 @@ except SuiteError as error:
     raise WorkflowError(str(error)) from None
 
 PROFILE = SETTINGS["profile"]
+TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
 
 
 wildcard_constraints:
@@ -60,6 +63,26 @@ def pretrained(wildcards):
 def records(wildcards):
     """The record of every run of the profile."""
     return [f"results/runs/{PROFILE}/{run.folder}/record.json" for run in runs(SETTINGS)]
+
+
+def files_of(wanted, file):
+    """A file of every one of some runs."""
+    return [f"results/runs/{PROFILE}/{run.folder}/{file}" for run in wanted]
+
+
+def probes_of(wanted):
+    """The probe of every one of some runs."""
+    return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]
+
+
+def timed(wildcards):
+    """What the profile says of the methods whose time is taken."""
+    return [method_settings(SETTINGS, name) for name in TIMED]
+
+
+def fidelity_column(wildcards):
+    """The column from which the fidelity panel takes its task: 50 % noise if the profile has it."""
+    return next((column for column in SETTINGS["columns"] if column["rate"] == 0.5), SETTINGS["columns"][0])
 
 
 def pointers():

@@ -1,25 +1,5 @@
 # Runs, and runs trained once more under observation -> figures, ablations; networks -> timing, meta-gradient fidelity.
 
-from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
-from pipelines.settings import method_settings
-
-TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
-
-
-def files_of(wanted, file):
-    """A file of every one of some runs."""
-    return [f"results/runs/{PROFILE}/{run.folder}/{file}" for run in wanted]
-
-
-def figure_files(name):
-    """What a figure step writes."""
-    return [f"results/figures/{name}.{suffix}" for suffix in ("png", "svg", "csv", "txt")]
-
-
-def probe_files(wanted):
-    """The probe of every one of some runs."""
-    return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]
-
 
 rule probe:
     input:
@@ -45,16 +25,16 @@ rule probe:
 
 rule fig1:
     input:
-        probes=probe_files(figure_runs(SETTINGS, "fig1")),
+        probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig1")),
         sources=sources("pipelines.recovery"),
     output:
-        figure_files("fig1"),
+        multiext("results/figures/fig1", png=".png", svg=".svg", csv=".csv", txt=".txt"),
     log:
         "results/logs/fig1.log",
     params:
         probes=f"results/probes/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig1"),
-        folder="results/figures",
+        folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.recovery --config results/settings.json --probes {params.probes:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
@@ -62,16 +42,16 @@ rule fig1:
 
 rule fig3:
     input:
-        probes=probe_files(figure_runs(SETTINGS, "fig3")),
+        probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig3")),
         sources=sources("pipelines.corrections"),
     output:
-        figure_files("fig3"),
+        multiext("results/figures/fig3", png=".png", svg=".svg", csv=".csv", txt=".txt"),
     log:
         "results/logs/fig3.log",
     params:
         probes=f"results/probes/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig3"),
-        folder="results/figures",
+        folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.corrections --config results/settings.json --probes {params.probes:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
@@ -79,16 +59,16 @@ rule fig3:
 
 rule fig4:
     input:
-        probes=probe_files(figure_runs(SETTINGS, "fig4")),
+        probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig4")),
         sources=sources("pipelines.embeddings"),
     output:
-        figure_files("fig4"),
+        multiext("results/figures/fig4", png=".png", svg=".svg", csv=".csv", txt=".txt"),
     log:
         "results/logs/fig4.log",
     params:
         probes=f"results/probes/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig4"),
-        folder="results/figures",
+        folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.embeddings --config results/settings.json --probes {params.probes:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
@@ -96,25 +76,20 @@ rule fig4:
 
 rule fig5:
     input:
-        records=files_of(figure_runs(SETTINGS, "fig5"), "record.json"),
-        steps=files_of(figure_runs(SETTINGS, "fig5"), "steps.csv"),
+        records=lambda wildcards: files_of(figure_runs(SETTINGS, "fig5"), "record.json"),
+        steps=lambda wildcards: files_of(figure_runs(SETTINGS, "fig5"), "steps.csv"),
         sources=sources("pipelines.objective"),
     output:
-        figure_files("fig5"),
+        multiext("results/figures/fig5", png=".png", svg=".svg", csv=".csv", txt=".txt"),
     log:
         "results/logs/fig5.log",
     params:
         runs=f"results/runs/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig5"),
-        folder="results/figures",
+        folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.objective --config results/settings.json --runs {params.runs:q} --out {params.folder:q}"
         " > {log:q} 2>&1"
-
-
-def timed(wildcards):
-    """What the methods whose time is taken are."""
-    return [method_settings(SETTINGS, name) for name in TIMED]
 
 
 rule timing:
@@ -137,11 +112,6 @@ rule timing:
     shell:
         "python -m pipelines.timing --config results/settings.json --methods {params.names:q} --device {params.device:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
-
-
-def fidelity_column(wildcards):
-    """The column of which the fidelity panel takes its task: 50 % noise if the profile has it."""
-    return next((column for column in SETTINGS["columns"] if column["rate"] == 0.5), SETTINGS["columns"][0])
 
 
 rule metagrad:
@@ -168,8 +138,8 @@ rule metagrad:
 
 rule ablations:
     input:
-        records=files_of(ablation_runs(SETTINGS), "record.json"),
-        probes=probe_files(gradient_runs(SETTINGS)),
+        records=lambda wildcards: files_of(ablation_runs(SETTINGS), "record.json"),
+        probes=lambda wildcards: probes_of(gradient_runs(SETTINGS)),
         sources=sources("pipelines.ablations"),
     output:
         csv="results/ablations.csv",
