@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipelines.cli import run
 from pipelines.evidence import figure_runs
-from pipelines.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
+from pipelines.plots import STYLES, figure_parser, new_figure, place, save_figure, styled
 from pipelines.probe import probes
 from pipelines.settings import Settings, load_settings, method_settings
 
@@ -87,10 +87,10 @@ def draw(drawn: pd.DataFrame, out: Path, settings: Settings, label: str) -> None
     for group, style, hatch in zip(GROUPS, STYLES, ("", "///"), strict=False):
         rows = drawn[(drawn["panel"] == "retain") & (drawn["group"] == group)]
         look = {"facecolor": style.colour, "alpha": 0.45, "edgecolor": style.colour, "hatch": hatch, "lw": 0.8}
-        name = f"{group}, {count(int(rows['n'].iloc[0]), 'sample')}"
+        name = f"{group}, n = {rows['n'].iloc[0]}"
         panels[2].bar(rows["x"].astype(float), rows["value"], width=1 / BINS, align="edge", label=name, **look)
     panels[2].set(title="The gate", xlabel="Retain weight of the given label", ylabel="Samples (%)", xlim=(0, 1))
-    panels[2].legend(loc="upper center")
+    panels[2].legend(loc="upper right")
     save_figure(figure, drawn, caption(drawn, settings, label), out, "fig3")
 
 

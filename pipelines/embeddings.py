@@ -11,7 +11,7 @@ from sklearn.metrics import silhouette_score
 from emlc.seeds import derive_seed
 from pipelines.cli import run
 from pipelines.evidence import figure_runs
-from pipelines.plots import figure_parser, new_figure, place, save_figure, styled
+from pipelines.plots import count, figure_parser, new_figure, place, save_figure, styled
 from pipelines.probe import Probe, probes
 from pipelines.settings import Settings, load_settings, method_settings
 
@@ -60,32 +60,42 @@ def embeddings(settings: Settings, folder: Path) -> pd.DataFrame:
     )
 
 
+def scores(drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return each method's silhouette scores by seed: one row per method and seed."""
+    return drawn.drop_duplicates(["method", "seed"])[["method", "seed", "silhouette", "silhouette_tsne"]]
+
+
 def caption(drawn: pd.DataFrame, settings: Settings) -> str:
     """Return the caption."""
-    images = len(drawn) // len(drawn.groupby(["method", "seed"]))
-    scores = drawn.drop_duplicates("method").to_dict("records")
-    told = "; ".join(f"{r['method']} {r['silhouette']:.2f} ({r['silhouette_tsne']:.2f})" for r in scores)
+    by_seed = scores(drawn)
+    told = "; ".join(
+        f"{method} {rows['silhouette'].mean():.2f} ({rows['silhouette_tsne'].mean():.2f})"
+        for method, rows in by_seed.groupby("method", sort=False)
+    )
     return (
         f"Figure 4 on {place(settings, 'fig4')}: t-SNE (perplexity {PERPLEXITY}, PCA start, same seed) of the "
-        f"students' features of the n = {images} test images after the last epoch, one seed; digits and colours are "
-        f"true classes. Silhouette score of the classes among the features (on the plane): {told}; 1 is perfectly "
-        "parted, 0 overlapping. The paper shows Clothing1M."
+        f"students' features of the n = {len(drawn) // len(by_seed)} test images after the last epoch, for seed "
+        f"{by_seed['seed'].iloc[0]}; digits and colours are true classes. Mean silhouette score of the classes among "
+        f"the features (on the plane) over {count(by_seed['seed'].nunique(), 'seed')}: {told}; 1 is perfectly parted, "
+        "0 overlapping. The paper shows Clothing1M."
     )
 
 
 @styled
 def draw(drawn: pd.DataFrame, out: Path, settings: Settings) -> None:
-    """Draw the figure and write its files to `out`."""
+    """Draw the first seed's figure and write its files to `out`."""
     methods = list(dict.fromkeys(drawn["method"]))
-    figure, panels = new_figure(3.7 * len(methods), 3.7, panels=len(methods))
+    figure, panels = new_figure(3.7 * len(methods), 3.9, panels=len(methods))
     for axes, method in zip(panels, methods, strict=True):
-        rows = drawn[drawn["method"] == method]
+        rows = drawn[(drawn["method"] == method) & (drawn["seed"] == drawn["seed"].iloc[0])]
         for label in sorted(rows["class"].unique()):
             points = rows[rows["class"] == label]
             colour = COLOURS[label % len(COLOURS)]
             axes.scatter(points["x"], points["y"], color=colour, marker=f"${label}$", s=26, lw=0.2)
         axes.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
-        axes.set_title(f"{method}: silhouette {rows['silhouette'].iloc[0]:.2f}")
+        others = scores(drawn[drawn["method"] == method])["silhouette"]
+        told = f"{others.min():.2f} to {others.max():.2f} over {count(len(others), 'seed')}"
+        axes.set_title(f"{method}: silhouette {rows['silhouette'].iloc[0]:.2f}\n({told})")
     save_figure(figure, drawn, caption(drawn, settings), out, "fig4")
 
 

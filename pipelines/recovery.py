@@ -53,7 +53,12 @@ def draw(tidy: pd.DataFrame, out: Path, settings: Settings) -> None:
             look = {"color": style.colour, "ls": LINES[measure], "marker": style.marker, "ms": 4, "markevery": 2}
             axes.plot(mean.index, mean, lw=1.4, label=method, **look)
         axes.set(title=title, xlabel="Epoch", ylabel="Recovered (%)", ylim=(0, 100))
-    panels[0].axhline(tidy["given_right"].mean(), color="0.5", lw=1, zorder=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    right = tidy["given_right"].mean()
+    panels[0].axhline(right, color="0.5", lw=1, zorder=0)
+    panels[0].annotate(
+        "given labels that are right", (tidy["epoch"].max(), right - 2), ha="right", va="top", color="0.4"
+    )
     handles, labels = panels[0].get_legend_handles_labels()
     title = f"mean and range, {count(tidy['seed'].nunique(), 'seed')}"
     figure.legend(handles, labels, loc="outside lower center", ncols=4, title=title)

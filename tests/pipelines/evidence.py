@@ -24,7 +24,7 @@ VARIANTS = {
 FIGURES = {
     "fig1": {"column": COLUMN, "methods": ["emlc-k1", "mlc"], "seeds": [0, 1]},
     "fig3": {"column": COLUMN, "methods": ["emlc-k1"], "seeds": [0]},
-    "fig4": {"column": COLUMN, "methods": ["emlc-k1", "mlc"], "seeds": [0]},
+    "fig4": {"column": COLUMN, "methods": ["emlc-k1", "mlc"], "seeds": [0, 1]},
     "fig5": {"column": COLUMN, "methods": ["mlc", "emlc-k1", "emlc-k5"], "seeds": [0, 1], "epochs": 1},
 }
 ABLATIONS = {

@@ -60,14 +60,25 @@ def test_the_typical_sample_has_the_median_probability_and_marks_its_labels():
 
 def test_figure_4_from_the_raw_probe(trained):
     drawn = embeddings.embeddings(evidence_profile(), trained / "probes")
-    arrays = probe(trained, "mlc", 0).arrays
-    rows = drawn[drawn["method"] == "MLC"]
+    arrays = probe(trained, "mlc", 1).arrays
+    rows = drawn.query("method == 'MLC' and seed == 1")
     assert rows["class"].tolist() == arrays["test_labels"].tolist()
     expected = silhouette_score(arrays["embeddings"].astype(float), arrays["test_labels"])
     assert rows["silhouette"].iloc[0] == pytest.approx(expected, abs=1e-3)
-    points = embeddings.plane(arrays["embeddings"], 0)
+    points = embeddings.plane(arrays["embeddings"], 1)
     np.testing.assert_allclose(rows[["x", "y"]].to_numpy(), points, atol=1e-3)
     assert silhouette_score(points, arrays["test_labels"]) == pytest.approx(rows["silhouette_tsne"].iloc[0], abs=1e-3)
+
+
+def test_silhouettes_are_told_over_all_seeds(trained):
+    drawn = embeddings.embeddings(evidence_profile(), trained / "probes")
+    by_seed = embeddings.scores(drawn)
+    assert by_seed[["method", "seed"]].to_numpy().tolist() == [
+        ["EMLC (k=1)", 0], ["EMLC (k=1)", 1], ["MLC", 0], ["MLC", 1]
+    ]  # fmt: skip
+    mean = by_seed.query("method == 'MLC'")["silhouette"].mean()
+    assert "over n = 2 seeds: EMLC (k=1)" in embeddings.caption(drawn, evidence_profile())
+    assert f"MLC {mean:.2f} (" in embeddings.caption(drawn, evidence_profile())
 
 
 STEPS = {"fig1": recovery, "fig3": corrections, "fig4": embeddings}

@@ -455,6 +455,6 @@ def test_figures_and_ablations_name_methods_and_datasets_of_the_profile(evidence
 
 def test_a_variant_in_a_figure_that_starts_from_simclr_needs_a_recipe():
     figures = {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}
-    with pytest.raises(SuiteError, match="config key datasets.digits.pretraining: missing"):
+    with pytest.raises(SuiteError, match=r"config key datasets\.digits\.pretraining: missing"):
         validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, figures=figures))
     assert validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}))
