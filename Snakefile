@@ -18,6 +18,7 @@ include: "pipelines/data.smk"
 include: "pipelines/pretraining.smk"
 include: "pipelines/runs.smk"
 include: "pipelines/tables.smk"
+include: "pipelines/evidence.smk"
 include: "pipelines/ledger.smk"
 
 

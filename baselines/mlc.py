@@ -114,6 +114,10 @@ class MLC(Method):
         self._accumulate(gradient, self._survived(before, feedback, evaluation, lr))
         return {"student_loss": loss, "meta_objective": objective}
 
+    def corrected_labels(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the soft labels [n, C] that the student would be trained on."""
+        return self.teacher(self.student.features(inputs), labels)
+
     def _learn(self, noisy: Batch, clean: Batch) -> tuple[Tape, Tensor, Tensor, Tensor]:
         """Take the student's real step; return its tape, logits, the attached soft targets and the loss."""
         tape = Tape(self.student)

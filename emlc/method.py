@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
 from emlc.errors import SuiteError
+from emlc.meta_scale import META_SCALES
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
 from emlc.metagrad.forward import FORWARDS
-from emlc.teacher import CORRUPTIONS, Teacher
+from emlc.teacher import CORRUPTIONS, GATES, StudentFeatures, Teacher
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,15 @@ class Options:
         Of the teacher's plain SGD (no momentum, no weight decay).
     ce_weight, bce_weight, meta_weight : float
         Of the three losses of equation 12.
+    meta_scale : str
+        A key of :data:`emlc.meta_scale.META_SCALES`: the meta-gradient as it is (``paper``), or as long as the
+        supervised one (``parity``).
     clean_statistics : bool
         Whether the student's running statistics see the clean batch too, as in the released code.
+    gate : str
+        A key of :data:`emlc.teacher.GATES`: what decides how far a given label is trusted.
+    features : str
+        Whose features the teacher sees: its ``own``, or the ``student``'s.
     """
 
     look_ahead: int = 1
@@ -44,13 +52,19 @@ class Options:
     ce_weight: float = 1.0
     bce_weight: float = 1.0
     meta_weight: float = 1.0
+    meta_scale: str = "paper"
     clean_statistics: bool = False
+    gate: str = "label"
+    features: str = "own"
 
     def __post_init__(self) -> None:
         """Refuse names that nothing answers to."""
         _known("meta_gradient", self.meta_gradient, META_GRADIENTS)
         _known("forward", self.forward, FORWARDS)
         _known("corruption", self.corruption, CORRUPTIONS)
+        _known("meta_scale", self.meta_scale, META_SCALES)
+        _known("gate", self.gate, GATES)
+        _known("features", self.features, FEATURES)
         if self.look_ahead < 1:
             raise SuiteError(f"look_ahead is {self.look_ahead}; it counts student steps and must be at least 1")
 
@@ -58,6 +72,18 @@ class Options:
 def _known(key: str, name: str, known: object) -> None:
     if name not in known:
         raise SuiteError(f"unknown {key} {name!r}; known: {', '.join(sorted(known))}")
+
+
+def _own_features(setting: Setting, student: nn.Module) -> nn.Module:
+    return setting.build("teacher")
+
+
+def _student_features(setting: Setting, student: nn.Module) -> nn.Module:
+    return StudentFeatures(student, setting.num_classes, setting.initial)
+
+
+FEATURES = {"own": _own_features, "student": _student_features}
+"""Whose features the teacher sees -> how its backbone is made."""
 
 
 class EMLC(Method):
@@ -71,7 +97,8 @@ class EMLC(Method):
         self.options = options
         self.look_ahead = options.look_ahead
         self.student = setting.build("student")
-        self.teacher = Teacher(setting.build("teacher"), setting.num_classes, setting.initial).to(setting.device)
+        backbone = FEATURES[options.features](setting, self.student)
+        self.teacher = Teacher(backbone, setting.num_classes, setting.initial, options.gate).to(setting.device)
         self.optimiser = student_sgd(self.student, setting.training)
         self.teacher_optimiser = torch.optim.SGD(self.teacher.parameters(), lr=options.teacher_lr)
         self.meta_gradient = META_GRADIENTS[options.meta_gradient]
@@ -91,9 +118,14 @@ class EMLC(Method):
         meta = surrogate_loss(self.meta_gradient(window), soft_targets)
         options = self.options
         self.teacher_optimiser.zero_grad()
-        (options.ce_weight * ce + options.bce_weight * bce + options.meta_weight * meta).backward()
+        supervised = options.ce_weight * ce + options.bce_weight * bce
+        META_SCALES[options.meta_scale](supervised, options.meta_weight * meta, self.teacher.parts())
         self.teacher_optimiser.step()
         return losses | {"teacher_ce": ce.detach(), "teacher_bce": bce.detach()}
+
+    def corrected_labels(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the soft labels [n, C] that the student would be trained on."""
+        return self.teacher(inputs, labels).soft_targets
 
     def teach(self, noisy: Batch, clean: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """Return the soft targets of each look-ahead step, L_CE and L_BCE, from one forward pass of the teacher."""

@@ -7,6 +7,7 @@ from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
+from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
 from pipelines.pointers import read_pointer
 from pipelines.settings import (
     ROOT,
@@ -16,10 +17,12 @@ from pipelines.settings import (
     dataset_options,
     encoder_file,
     human_labels,
+    method_settings,
     pretraining_spec,
     run_spec,
     runs,
     table_facts,
+    task_folder,
     task_spec,
     validated,
 )
@@ -34,6 +37,7 @@ except SuiteError as error:
 
 PROFILE = SETTINGS["profile"]
 TABLE, PUBLISHED = table_facts(SETTINGS)["name"], table_facts(SETTINGS).get("published", [])
+TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
 
 
 wildcard_constraints:
@@ -42,11 +46,17 @@ wildcard_constraints:
     rate=r"[0-9.]+",
     method="[a-z0-9-]+",
     seed="[0-9]+",
+    split="(/[a-z]+)?",
 
 
 def run_of(wildcards):
     """The run that a record's path names."""
     return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), int(wildcards.seed))
+
+
+def task_of(wildcards):
+    """The task that a run trains on."""
+    return f"results/tasks/{PROFILE}/{task_folder(SETTINGS, run_of(wildcards))}/seed{wildcards.seed}.npz"
 
 
 def pretrained(wildcards):
@@ -58,6 +68,26 @@ def pretrained(wildcards):
 def records(wildcards):
     """The record of every run of the profile."""
     return [f"results/runs/{PROFILE}/{run.folder}/record.json" for run in runs(SETTINGS)]
+
+
+def files_of(wanted, file):
+    """A file of every one of some runs."""
+    return [f"results/runs/{PROFILE}/{run.folder}/{file}" for run in wanted]
+
+
+def probes_of(wanted):
+    """The probe of every one of some runs."""
+    return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]
+
+
+def timed(wildcards):
+    """What the profile says of the methods whose time is taken."""
+    return [method_settings(SETTINGS, name) for name in TIMED]
+
+
+def fidelity_column(wildcards):
+    """The column from which the fidelity panel takes its task: 50 % noise if the profile has it."""
+    return next((column for column in SETTINGS["columns"] if column["rate"] == 0.5), SETTINGS["columns"][0])
 
 
 def pointers():

@@ -55,13 +55,14 @@ rule inject:
         human=human_file,
         sources=sources("pipelines.inject"),
     output:
-        f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
+        f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.npz",
     log:
-        f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.log",
+        f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.log",
     params:
+        split=lambda wildcards: ["--split", wildcards.split.strip("/")] if wildcards.split else [],
         spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
         human=lambda wildcards, input: ["--human", *input.human] if input.human else [],
     shell:
         "python -m pipelines.inject --config results/settings.json --data {input.data:q} --dataset {wildcards.dataset:q}"
-        " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q} {params.human:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"
+        " {params.split:q} {params.human:q} --out {output:q} > {log:q} 2>&1"

@@ -4,7 +4,7 @@
 rule train:
     input:
         data="results/data/{dataset}.npz",
-        task=f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed{{seed}}.npz",
+        task=task_of,
         pretrained=pretrained,
         sources=lambda wildcards: sources("pipelines.train", run_spec(SETTINGS, run_of(wildcards))["implementation"]),
     output:

@@ -1,7 +1,7 @@
 """Profiles: read, merged, validated, and resolved into what one run needs. No torch here."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,6 +92,8 @@ def validated(settings: Mapping[str, Any]) -> Settings:
     for dataset in column_datasets(settings):
         _check_initialisation(settings, dataset)
     _check_names(dict(settings))
+    _check_variants(settings)
+    _check_evidence(settings)
     return dict(settings)
 
 
@@ -159,6 +161,44 @@ def _check_names(settings: Settings) -> None:
                 raise SuiteError(f"config key {key}: the same name as {first[name]}; rows need names of their own")
 
 
+def _check_variants(settings: Mapping[str, Any]) -> None:
+    for name, variant in settings.get("variants", {}).items():
+        if name in settings["methods"]:
+            raise SuiteError(f"config key variants.{name}: a method has this name; runs lie in folders of their method")
+        _check_known(f"variants.{name}.of", "method", variant["of"], settings["methods"])
+
+
+def _check_evidence(settings: Mapping[str, Any]) -> None:
+    """Figures and ablations are of the profile's methods, variants and datasets."""
+    methods = [*settings["methods"], *settings.get("variants", {})]
+    for key, names in _evidence_methods(settings):
+        for name in names:
+            _check_known(key, "method", name, methods)
+    blocks = {f"figures.{name}": figure for name, figure in settings.get("figures", {}).items()}
+    if "ablations" in settings:
+        blocks["ablations"] = settings["ablations"]
+    for key, block in blocks.items():
+        dataset = block["column"]["dataset"]
+        _check_known(f"{key}.column.dataset", "dataset", dataset, settings["datasets"])
+        if any(initialisation(settings, method) == SIMCLR for method in block.get("methods", methods)):
+            _pretraining(settings, dataset)
+
+
+def _evidence_methods(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    for name, figure in settings.get("figures", {}).items():
+        yield f"figures.{name}.methods", figure["methods"]
+    ablations = settings.get("ablations", {})
+    yield "ablations.gradients", ablations.get("gradients", [])
+    for position, question in enumerate(ablations.get("questions", [])):
+        yield f"ablations.questions.{position}.reference", [question["reference"]]
+        yield f"ablations.questions.{position}.variants", question["variants"]
+
+
+def _check_known(key: str, kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise SuiteError(f"config key {key}: unknown {kind} {name!r}; known: {', '.join(known)}")
+
+
 def column_datasets(settings: Mapping[str, Any]) -> list[str]:
     """Return the datasets of the profile's columns, each once."""
     return list(dict.fromkeys(column["dataset"] for column in settings["columns"]))
@@ -184,8 +224,34 @@ def runs(settings: Settings) -> list[Run]:
     ]
 
 
-def task_spec(settings: Settings, dataset: str, noise: str, rate: float) -> dict[str, Any]:
-    """Return what decides a task besides its seed and its data.
+def method_settings(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what the profile says of a method, or of a variant: its base method with what the variant changes.
+
+    Raises
+    ------
+    SuiteError
+        If the profile has neither.
+    """
+    variants = settings.get("variants", {})
+    if name not in variants:
+        return _named(settings, "methods", name)
+    changes = {key: value for key, value in variants[name].items() if key != "of"}
+    return _merge(settings["methods"][variants[name]["of"]], changes)
+
+
+def split_of(settings: Settings, method: str) -> str:
+    """Return the split that a method or variant trains on: the protocol's, unless the variant names another."""
+    return method_settings(settings, method).get("split", protocol(settings)["split"])
+
+
+def task_folder(settings: Settings, run: Run) -> str:
+    """Return where a run's task lies below the profile's tasks: its column's folder, or that of another split."""
+    split = split_of(settings, run.method)
+    return run.column if split == protocol(settings)["split"] else f"{run.column}/{split}"
+
+
+def task_spec(settings: Settings, dataset: str, noise: str, rate: float, split: str | None = None) -> dict[str, Any]:
+    """Return what decides a task besides its seed and its data; its split is the protocol's if none is given.
 
     Raises
     ------
@@ -197,7 +263,7 @@ def task_spec(settings: Settings, dataset: str, noise: str, rate: float) -> dict
         "noise": noise,
         "rate": rate,
         "sampling": _sampling(settings, dataset, noise, rate),
-        "split": protocol(settings)["split"],
+        "split": split or protocol(settings)["split"],
         "clean_per_class": _named(settings, "datasets", dataset)["clean_per_class"],
     }
 
@@ -208,9 +274,9 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
     Raises
     ------
     SuiteError
-        If the profile has no such method or dataset.
+        If the profile has no such method, variant or dataset.
     """
-    method = _named(settings, "methods", run.method)
+    method = method_settings(settings, run.method)
     dataset = _named(settings, "datasets", run.dataset)
     rules = protocol(settings)
     implementation = method["implementation"]
@@ -222,7 +288,7 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
         "training": {**settings["training"], **method.get("training", {})},
         "model": dataset["model"],
         "crop_padding": dataset["crop_padding"],
-        "order": rules["order"],
+        "order": method.get("order", rules["order"]),
         "device": settings["device"],
         "threads": settings["threads"],
         **_start(settings, run),
@@ -231,7 +297,7 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
 
 def initialisation(settings: Mapping[str, Any], method: str) -> str:
     """Return where a method's networks start from: ``scratch``, or a SimCLR encoder (``simclr``)."""
-    return settings["methods"][method].get("initialisation", settings["initialisation"])
+    return method_settings(settings, method).get("initialisation", settings["initialisation"])
 
 
 def pretraining_spec(settings: Settings, dataset: str) -> dict[str, Any]:

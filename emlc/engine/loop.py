@@ -56,7 +56,17 @@ class History:
     seconds: list[float] = field(default_factory=list)
 
 
-def train(method: Method, feed: Feed, epochs: int, history: History | None = None) -> History:
+Observer = Callable[[Method, int], None]
+"""Called with the method and the epoch after every evaluation; must leave the method and its generators as they are."""
+
+
+def unobserved(method: Method, epoch: int) -> None:
+    """Look at nothing."""
+
+
+def train(
+    method: Method, feed: Feed, epochs: int, history: History | None = None, observe: Observer = unobserved
+) -> History:
     """Train `method` for `epochs` epochs and return what happened.
 
     Parameters
@@ -67,6 +77,8 @@ def train(method: Method, feed: Feed, epochs: int, history: History | None = Non
         Total, including those that `history` already holds.
     history : History, optional
         Of a run that is being resumed.
+    observe : callable
+        See :data:`Observer`.
 
     Raises
     ------
@@ -82,6 +94,7 @@ def train(method: Method, feed: Feed, epochs: int, history: History | None = Non
         first = len(history.steps)
         history.steps.extend({"step": first + i, "epoch": epoch, **row} for i, row in enumerate(metrics))
         history.epochs.append(_score_epoch(method, feed, epoch, metrics))
+        observe(method, epoch)
         progress.set_postfix(test=history.epochs[-1]["test_accuracy"])
     return history
 

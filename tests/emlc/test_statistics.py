@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from emlc.statistics import Sample, difference_test, kendall_tau
+from emlc.statistics import PairedDifference, Sample, difference_test, kendall_tau, paired_difference
 
 means = st.floats(0, 100)
 spreads = st.tuples(st.floats(0.01, 20), st.integers(2, 10))
@@ -84,3 +85,21 @@ def test_kendall_by_counting_pairs():
 )
 def test_kendall_is_undefined_without_an_order(first, second):
     assert kendall_tau(first, second) is None
+
+
+def test_paired_differences_by_scipy_and_by_hand():
+    values, reference = [81.0, 79.0, 90.0, 85.0], [80.0, 80.0, 84.0, 83.0]
+    found = paired_difference(values, reference)
+    assert (found.mean, found.n) == (2.0, 4)  # 1, -1, 6, 2
+    expected = stats.ttest_rel(values, reference)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_paired_differences_of_few_pairs():
+    assert paired_difference([], []) is None
+    assert paired_difference([3.0], [1.0]) == PairedDifference(2.0, None, None, None, 1)
+    assert paired_difference([3.0, 4.0], [1.0, 2.0]) == PairedDifference(2.0, 2.0, 2.0, 0.0, 2)
+    with pytest.raises(ValueError):
+        paired_difference([1.0], [1.0, 2.0])

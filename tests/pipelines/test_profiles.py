@@ -166,7 +166,7 @@ def test_every_network_exists(profile):
         assert build_model(dataset["model"]["name"], 10, 3, torch.Generator(), **options)
 
 
-def test_embedded_profile_has_a_pretraining_that_nothing_uses():
+def test_embedded_profile_has_a_pretraining_that_no_row_uses():
     settings = load_settings([EMBEDDED])
     assert settings["initialisation"] == "scratch"
     assert settings["datasets"]["digits"]["pretraining"]["epochs"] == 100

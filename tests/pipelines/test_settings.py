@@ -13,10 +13,13 @@ from pipelines.settings import (
     ROOT,
     Run,
     dataset_options,
+    initialisation,
     load_settings,
+    method_settings,
     protocol,
     run_spec,
     runs,
+    split_of,
     task_spec,
     validated,
 )
@@ -345,15 +348,15 @@ def test_the_schema_and_the_code_know_the_same_names():
     from emlc.records import SELECTIONS
     from emlc.splits import SPLITS
 
-    schema = json.loads((ROOT / "config" / "schema.json").read_text())["properties"]
+    content = json.loads((ROOT / "config" / "schema.json").read_text())
+    schema, shared = content["properties"], content["$defs"]
     columns = schema["columns"]["items"]["properties"]
     assert schema["selection"]["enum"] == list(SELECTIONS)
     assert schema["datasets"]["additionalProperties"]["properties"]["kind"]["enum"] == list(DATASETS)
-    precision = json.loads((ROOT / "config" / "schema.json").read_text())["$defs"]["training"]["properties"][
-        "precision"
-    ]
-    assert precision["enum"] == list(PRECISIONS)
-    assert columns["noise"]["enum"] == [*NOISES, *HUMAN_KINDS]
+    assert shared["training"]["properties"]["precision"]["enum"] == list(PRECISIONS)
+    assert shared["noise"]["enum"] == [*NOISES, *HUMAN_KINDS]
+    variant = schema["variants"]["additionalProperties"]["properties"]
+    assert (variant["split"]["enum"], variant["order"]["enum"]) == (list(SPLITS), list(STREAMS))
     assert sorted(columns["sampling"]["enum"]) == sorted(SAMPLERS)
     protocols = yaml.safe_load((ROOT / "config" / "protocols.yaml").read_text())
     assert schema["protocol"]["enum"] == list(protocols)
@@ -380,3 +383,89 @@ def test_what_the_workflow_writes_for_its_steps_is_read_back_equal(tmp_path):
     profile["training"] = {**profile["training"], "lr": 1e30, "weight_decay": 1e-05}
     (tmp_path / "settings.json").write_text(json.dumps(profile))
     assert load_settings([tmp_path / "settings.json"]) == profile
+
+
+VARIANTS = {
+    "longer": {"label": "Longer look-ahead", "of": "emlc-k5", "options": {"look_ahead": 10}, "training": {"lr": 0.5}},
+    "overlapping": {"label": "Overlap", "of": "emlc-k5", "split": "released", "order": "fixed"},
+    "simclr": {"label": "SimCLR", "of": "cross-entropy", "initialisation": "simclr"},
+}
+
+
+def test_a_variant_is_its_method_with_what_it_changes():
+    profile = validated(tiny_profile(variants=VARIANTS))
+    base = run_spec(profile, Run("emlc-k5", "digits", "sym", 0.5, 0))
+    longer = run_spec(profile, Run("longer", "digits", "sym", 0.5, 0))
+    assert longer == base | {
+        "options": {**base["options"], "look_ahead": 10}, "training": {**base["training"], "lr": 0.5}
+    }  # fmt: skip
+    assert run_spec(profile, Run("overlapping", "digits", "sym", 0.5, 0)) == base | {"order": "fixed"}
+    assert [split_of(profile, name) for name in ("overlapping", "longer", "emlc-k5")] == [
+        "released", "balanced", "balanced"
+    ]  # fmt: skip
+    assert initialisation(profile, "simclr") == "simclr"
+    assert method_settings(profile, "longer")["label"] == "Longer look-ahead"
+    assert {run.method for run in runs(profile)} == {"cross-entropy", "emlc-k5"}  # no rows of the table
+
+
+def test_a_task_of_another_split():
+    profile = validated(tiny_profile())
+    spec = task_spec(profile, "digits", "sym", 0.5)
+    assert task_spec(profile, "digits", "sym", 0.5, "released") == spec | {"split": "released"}
+
+
+@pytest.mark.parametrize(
+    ("variants", "key", "message"),
+    [
+        (
+            {"new": {"label": "x", "of": "mlc"}},
+            "variants.new.of",
+            "unknown method 'mlc'; known: cross-entropy, emlc-k5",
+        ),
+        ({"emlc-k5": {"label": "x", "of": "emlc-k5"}}, "variants.emlc-k5", "a method has this name"),
+        ({"new": {"label": "x", "of": "emlc-k5", "split": "no"}}, "variants.new.split", "'no' is not one of"),
+    ],
+)
+def test_a_variant_of_nothing_is_refused(variants, key, message):
+    with pytest.raises(SuiteError) as caught:
+        validated(tiny_profile(variants=variants))
+    assert str(caught.value).startswith(f"config key {key}: {message}")
+
+
+WHERE = {"dataset": "digits", "noise": "sym", "rate": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "message"),
+    [
+        (
+            {"figures": {"fig1": {"column": WHERE, "methods": ["emlc-k5", "mlc"], "seeds": [0]}}},
+            "config key figures.fig1.methods: unknown method 'mlc'; known: cross-entropy, emlc-k5, longer",
+        ),
+        (
+            {"figures": {"fig4": {"column": WHERE | {"dataset": "no"}, "methods": ["longer"], "seeds": [0]}}},
+            "config key figures.fig4.column.dataset: unknown dataset 'no'; known: digits",
+        ),
+        (
+            {
+                "ablations": {
+                    "column": WHERE,
+                    "seeds": [0],
+                    "questions": [{"question": "?", "reference": "emlc-k5", "variants": ["longer", "shorter"]}],
+                }
+            },
+            "config key ablations.questions.0.variants: unknown method 'shorter'; known: cross-entropy, emlc-k5, longer",  # noqa: E501
+        ),
+    ],
+)
+def test_figures_and_ablations_name_methods_and_datasets_of_the_profile(evidence, message):
+    with pytest.raises(SuiteError) as caught:
+        validated(tiny_profile(variants={"longer": VARIANTS["longer"]}, **evidence))
+    assert str(caught.value) == message
+
+
+def test_a_variant_in_a_figure_that_starts_from_simclr_needs_a_recipe():
+    figures = {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}
+    with pytest.raises(SuiteError, match=r"config key datasets\.digits\.pretraining: missing"):
+        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, figures=figures))
+    assert validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}))

@@ -142,3 +142,10 @@ def test_the_student_s_optimiser_is_sgd_by_the_recipe():
     optimiser.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
     set_learning_rate(optimiser, 0.25)
     assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.25]
+
+
+def test_an_observer_sees_every_epoch_after_its_evaluation():
+    method = Scripted()
+    train(method, feed(), 2, observe=lambda seen, epoch: seen.calls.append(f"observed {epoch}"))
+    epoch = ["begin {}", "step 3+2", "step 3+2", "end {}", "logits 5", "logits 6", "observed {}"]
+    assert method.calls == [call.format(number) for number in range(2) for call in epoch]
