@@ -16,6 +16,7 @@ from pipelines.settings import (
     pretraining_spec,
     run_spec,
     runs,
+    seed_chunks,
     task_spec,
     validated,
 )
@@ -29,6 +30,7 @@ except SuiteError as error:
     raise WorkflowError(str(error)) from None
 
 PROFILE = SETTINGS["profile"]
+RUN_FILES = ("record.json", "history.csv", "steps.csv")
 
 
 wildcard_constraints:
@@ -40,8 +42,13 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    """The run that a record's path names."""
-    return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), int(wildcards.seed))
+    """A run of the cell that a record's path names; its seeds differ in nothing but their tasks."""
+    return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), SETTINGS["seeds"][0])
+
+
+def run_sources(wildcards):
+    """The source files that a run depends on."""
+    return sources("pipelines.train", run_spec(SETTINGS, run_of(wildcards))["implementation"])
 
 
 def pretrained(wildcards):

@@ -53,6 +53,8 @@ def execute(
         "device": device_name(device),
     }
     started = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     try:
         history = train_recipe(recipe, task, arrays, device)
     except FAILURES as error:

@@ -169,6 +169,12 @@ def runs(settings: Settings) -> list[Run]:
     ]
 
 
+def seed_chunks(settings: Settings) -> list[list[int]]:
+    """Return the profile's seeds in chunks of ``seeds_per_job``, each for one process, in order."""
+    seeds, size = settings["seeds"], settings.get("seeds_per_job", 1)
+    return [seeds[first : first + size] for first in range(0, len(seeds), size)]
+
+
 def task_spec(settings: Settings, dataset: str, noise: str, rate: float) -> dict[str, Any]:
     """Return what decides a task besides its seed and its data.
 

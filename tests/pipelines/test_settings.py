@@ -17,6 +17,7 @@ from pipelines.settings import (
     protocol,
     run_spec,
     runs,
+    seed_chunks,
     task_spec,
     validated,
 )
@@ -49,6 +50,7 @@ BAD = {
     "seeds: []": r"config key seeds: \[\] should be non-empty",
     "seeds: [0, 0]": r"config key seeds: \[0, 0\] has non-unique elements",
     "seeds: [-1]": r"config key seeds\.0: -1 is less than the minimum of 0",
+    "seeds_per_job: 0": r"config key seeds_per_job: 0 is less than the minimum of 1",
     "seeds: 3": r"config key seeds: 3 is not of type 'array'",
     column(rate=1.5): r"config key columns\.0\.rate: 1\.5 is greater than the maximum of 1",
     column(rate=-0.1): r"config key columns\.0\.rate: -0\.1 is less than the minimum of 0",
@@ -253,6 +255,16 @@ def test_runs_are_methods_by_columns_by_seeds():
         for method in ("cross-entropy", "emlc-k5")
         for seed in (3, 1)
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "chunks"), [(None, [[4], [0], [7]]), (1, [[4], [0], [7]]), (2, [[4, 0], [7]]), (5, [[4, 0, 7]])]
+)
+def test_seeds_are_trained_in_chunks_in_the_profile_s_order(size, chunks):
+    profile = tiny_profile(seeds=[4, 0, 7], seeds_per_job=size)
+    if size is None:
+        del profile["seeds_per_job"]
+    assert seed_chunks(validated(profile)) == chunks
 
 
 def test_a_run_is_resolved_from_defaults_protocol_method_and_dataset():
