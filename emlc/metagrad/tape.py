@@ -6,7 +6,7 @@ that are already there. That is two plain forward passes of arithmetic instead o
 rounding, for any module: a call without a rule in :data:`RULES` falls back to dual numbers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -25,9 +25,11 @@ class Call(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    output: Tensor
+    output: Any
     versions: tuple[int, ...]
     """Of every tensor argument when the call was made: in-place operations raise them."""
+    statistics: tuple[Tensor, Tensor] | None
+    """Mean and reciprocal standard deviation that batch normalisation in training mode has computed."""
 
 
 Tangent = Tensor | None
@@ -66,13 +68,16 @@ class Tape(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run the call and keep it if a tangent will flow through it."""
-        kwargs = dict(kwargs or {})
-        tensors = _tensors(args, kwargs)
+        kwargs = kwargs or {}
+        tensors = tuple(_tensors((args, kwargs)))
+        if self._active.isdisjoint(map(id, tensors)):
+            return func(*args, **kwargs)
         versions = tuple(tensor._version for tensor in tensors)
         output = func(*args, **kwargs)
-        if _is_real(output) and any(id(tensor) in self._active for tensor in tensors):
-            self._calls.append(Call(func, args, kwargs, output, versions))
-            self._active.add(id(output))
+        outputs = [tensor for tensor in _tensors(output) if tensor.is_floating_point()]
+        if outputs:
+            self._calls.append(Call(func, args, kwargs, output, versions, _statistics(func, output)))
+            self._active.update(map(id, outputs))
         return output
 
     @torch.no_grad()
@@ -96,65 +101,81 @@ class Tape(TorchFunctionMode):
         values = {address: params[name].detach() for address, name in self._names.items()}
         tangents = {address: direction[name].detach() for address, name in self._names.items()}
         for call in self._calls:
-            tangent = _push(call, values, tangents)
-            if tangent is not None:
-                tangents[id(call.output)] = tangent
+            moved = _push(call, values, tangents)
+            tangents |= dict(zip(map(id, _tensors(call.output)), _tensors(moved), strict=True))
         logit_tangent = tangents[id(logits)]
         probabilities = torch.softmax(logits.detach(), dim=1)
         return logit_tangent - (probabilities * logit_tangent).sum(dim=1, keepdim=True)
 
 
-def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:
-    return [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested arguments."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return nested arguments with every leaf replaced by what `change` makes of it."""
+    if isinstance(value, tuple | list):
+        return type(value)([_mapped(part, change) for part in value])
+    if isinstance(value, dict):
+        return {key: _mapped(part, change) for key, part in value.items()}
+    return change(value)
 
 
-def _push(call: Call, values: Mapping[int, Tensor], tangents: Mapping[int, Tensor]) -> Tangent:
-    """Return the tangent of one call's output, None if no argument has one."""
-    leaves, structure = tree_flatten((call.args, call.kwargs))
-    moved = [tangents.get(id(leaf)) if isinstance(leaf, Tensor) else None for leaf in leaves]
-    if all(tangent is None for tangent in moved):
+def _statistics(function: Callable[..., Any], output: Any) -> tuple[Tensor, Tensor] | None:
+    """Return what autograd keeps of a batch normalisation in training mode, if it does."""
+    node = output.grad_fn if function is F.batch_norm else None
+    if not hasattr(node, "_saved_result1") or not len(node._saved_result1):
         return None
+    return node._saved_result1, node._saved_result2
+
+
+def _push(call: Call, values: Mapping[int, Tensor], tangents: Mapping[int, Tensor]) -> Any:
+    """Return the tangent of one call's output, nested like it."""
     if call.function not in BLIND:
         _refuse_overwritten(call, values)
-    fixed = [values.get(id(leaf), leaf.detach()) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    args, kwargs = tree_unflatten(fixed, structure)
-    rule = RULES.get(call.function)
-    if rule is None:
-        return _dual_numbers(call.function, fixed, moved, structure)
-    return rule(call._replace(args=args, kwargs=kwargs, output=call.output.detach()), *tree_unflatten(moved, structure))
+    # Only tensors have ids among them: every other object that lives as long as these has an id of its own.
+    args, kwargs = _mapped((call.args, call.kwargs), lambda leaf: values.get(id(leaf), leaf))
+    moved, moved_kwargs = _mapped((call.args, call.kwargs), lambda leaf: tangents.get(id(leaf)))
+    rule = RULES.get(call.function, _dual_numbers)
+    return rule(call._replace(args=args, kwargs=kwargs), moved, moved_kwargs)
 
 
 def _refuse_overwritten(call: Call, values: Mapping[int, Tensor]) -> None:
-    for tensor, version in zip(_tensors(call.args, call.kwargs), call.versions, strict=True):
-        if id(tensor) not in values and tensor._version != version:
+    for tensor, version in zip(_tensors((call.args, call.kwargs)), call.versions, strict=True):
+        if tensor._version != version and id(tensor) not in values:
             name = getattr(call.function, "__name__", call.function)
             raise RuntimeError(f"an input of {name} was overwritten in place, so its tangent cannot be computed")
 
 
-def _dual_numbers(function: Callable[..., Any], fixed: list[Any], moved: list[Tangent], structure: Any) -> Tensor:
-    """Return the output's tangent of any differentiable call, recomputing its primal value."""
+def _dual_numbers(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return the tangent of any differentiable call, recomputing its primal value."""
+    fixed, structure = tree_flatten((call.args, call.kwargs))
+    moved = tree_flatten((args, kwargs))[0]
     places = [place for place, tangent in enumerate(moved) if tangent is not None]
 
-    def of_moved(*primals: Tensor) -> Tensor:
+    def of_moved(*primals: Tensor) -> Any:
         leaves = list(fixed)
         for place, primal in zip(places, primals, strict=True):
             leaves[place] = primal
-        args, kwargs = tree_unflatten(leaves, structure)
-        return function(*args, **kwargs)
+        called_args, called_kwargs = tree_unflatten(leaves, structure)
+        return call.function(*called_args, **called_kwargs)
 
-    return jvp(of_moved, tuple(fixed[place] for place in places), tuple(moved[place] for place in places))[1]
+    return jvp(of_moved, tuple(fixed[place].detach() for place in places), tuple(moved[place] for place in places))[1]
 
 
 def _sum(terms: Sequence[Tangent]) -> Tensor:
+    """Add up what is there, into the first of the terms: pass fresh tensors only."""
     present = [term for term in terms if term is not None]
-    total = present[0]
     for term in present[1:]:
-        total = total + term
-    return total
+        present[0].add_(term)
+    return present[0]
 
 
 def _conv2d(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
@@ -176,28 +197,39 @@ def _bias(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 
 def _linear(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """A linear layer is bilinear too: dy = dx W' + x dW' + db."""
     inputs, weight = call.args[:2]
     through_inputs = None if args[0] is None else F.linear(args[0], weight)
-    through_weight = None if args[1] is None else F.linear(inputs, args[1])
-    return _sum([through_inputs, through_weight, _bias(args, kwargs)])
+    through_weight = None if args[1] is None else F.linear(inputs, args[1], _bias(args, kwargs))
+    return _sum([through_inputs, through_weight])
 
 
 def _batch_norm(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
-    """Batch normalisation is y = gamma (x - mean) rstd + beta; its tangent is affine in dx and x, per channel."""
+    """Batch normalisation is y = gamma xhat + beta: dy = dgamma xhat + dbeta + gamma dxhat."""
     value, tangent = _by_name(call.args, call.kwargs), _by_name(args, kwargs)
-    inputs, d_inputs = value["input"], tangent["input"]
-    mean, rstd = _statistics(value)
-    scale = rstd if value["weight"] is None else rstd * value["weight"]
-    on_inputs = torch.zeros_like(mean) if tangent["weight"] is None else tangent["weight"] * rstd
-    constant = torch.zeros_like(mean) if tangent["bias"] is None else tangent["bias"]
-    if d_inputs is not None and value["training"]:
-        d_mean = d_inputs.mean(_axes(inputs))
-        covariance = (d_inputs * inputs).mean(_axes(inputs)) - mean * d_mean
-        on_inputs = on_inputs - scale * rstd.square() * covariance
-        constant = constant - scale * d_mean
+    inputs = value["input"]
+    mean, rstd = call.statistics or _recomputed_statistics(value)
     shape = [1, -1] + [1] * (inputs.dim() - 2)
-    affine = torch.addcmul((constant - mean * on_inputs).view(shape), inputs, on_inputs.view(shape))
-    return affine if d_inputs is None else affine.addcmul_(d_inputs, scale.view(shape))
+    slope = torch.zeros_like(mean) if tangent["weight"] is None else tangent["weight"] * rstd
+    offset = -mean * slope if tangent["bias"] is None else tangent["bias"] - mean * slope
+    through_affine = torch.addcmul(offset.view(shape), inputs, slope.view(shape)).to(inputs.dtype)
+    return _sum([through_affine, _normalised(tangent["input"], value, mean, rstd)])
+
+
+def _normalised(d_inputs: Tangent, value: Mapping[str, Any], mean: Tensor, rstd: Tensor) -> Tangent:
+    """Return gamma dxhat.
+
+    With batch statistics the Jacobian of xhat is symmetric, so its product with dx is what the backward pass would
+    make of a gradient dx: one fused kernel.
+    """
+    if d_inputs is None:
+        return None
+    inputs, weight = value["input"], value["weight"]
+    if not value["training"]:
+        scale = rstd if weight is None else rstd * weight
+        return d_inputs * scale.view([1, -1] + [1] * (inputs.dim() - 2)).to(d_inputs.dtype)
+    backward = torch.ops.aten.native_batch_norm_backward
+    return backward(d_inputs, inputs, weight, None, None, mean, rstd, True, value["eps"], [True, False, False])[0]
 
 
 def _by_name(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,15 +238,12 @@ def _by_name(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]
     return defaults | dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
-def _axes(inputs: Tensor) -> list[int]:
-    return [axis for axis in range(inputs.dim()) if axis != 1]
-
-
-def _statistics(value: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+def _recomputed_statistics(value: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Return the mean and the reciprocal standard deviation that the recorded pass normalised with."""
     mean, variance = value["running_mean"], value["running_var"]
     if value["training"]:
-        variance, mean = torch.var_mean(value["input"], dim=_axes(value["input"]), correction=0)
+        axes = [axis for axis in range(value["input"].dim()) if axis != 1]
+        variance, mean = torch.var_mean(value["input"], dim=axes, correction=0)
     return mean, (variance + value["eps"]).rsqrt()
 
 
@@ -224,9 +253,10 @@ def _relu(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tenso
 
 def _add(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """Addition: dy = da + alpha db."""
-    left, right = args[0], args[1]
-    scaled = None if right is None else right * call.kwargs.get("alpha", 1)
-    return _sum([left, scaled]).expand_as(call.output)
+    left, right, alpha = args[0], args[1], call.kwargs.get("alpha", 1)
+    if left is None:
+        return (right * alpha).expand_as(call.output)
+    return (left if right is None else torch.add(left, right, alpha=alpha)).expand_as(call.output)
 
 
 def _linear_map(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
@@ -249,7 +279,7 @@ _LINEAR_MAPS = (
 _RELUS = (F.relu, torch.relu, Tensor.relu)
 _ADDS = (torch.add, Tensor.add, Tensor.add_)
 
-RULES: dict[Callable[..., Any], Callable[[Call, tuple[Any, ...], Mapping[str, Any]], Tensor]] = {
+RULES: dict[Callable[..., Any], Callable[[Call, tuple[Any, ...], Mapping[str, Any]], Any]] = {
     torch.conv2d: _conv2d,
     F.linear: _linear,
     F.batch_norm: _batch_norm,

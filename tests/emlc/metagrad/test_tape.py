@@ -78,6 +78,8 @@ class Unusual(nn.Module):
         h = F.gelu(self.norm(self.a(constant))) * self.scale
         h = torch.add(self.a(h).tanh(), self.scale, alpha=2) - constant
         h = h + h.exp() / (1 + h.exp())
+        left, right = h.chunk(2, dim=1)
+        h = torch.cat([left * h.max(dim=1, keepdim=True)[0], right], dim=1)
         return self.out(torch.cat([h, h.pow(2).clamp(max=3.0)], dim=1))
 
 
