@@ -1,3 +1,5 @@
+import shutil
+
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -40,6 +42,8 @@ onstart:
 
 
 onsuccess:
+    # What a killed run goes on from, and finished ones that a killed workflow would have to repeat.
+    shutil.rmtree(f"results/checkpoints/{PROFILE}", ignore_errors=True)
     # A failed run leaves a record, so that the table is built without it; the command still must not look successful.
     if Path("results/table1.json").exists():
         shell("python -m pipelines.failures results/table1.json")

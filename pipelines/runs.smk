@@ -21,6 +21,7 @@ for chunk in seed_chunks(SETTINGS):
         resources:
             gpu=int(SETTINGS["device"] != "cpu"),
         params:
+            checkpoints=f"results/checkpoints/{PROFILE}",
             spec=lambda wildcards: run_spec(SETTINGS, run_of(wildcards)),
             seeds=chunk,
             folders=[f"results/runs/{PROFILE}/{RUN}/{seed}" for seed in seeds],
@@ -28,5 +29,5 @@ for chunk in seed_chunks(SETTINGS):
         shell:
             "python -m pipelines.train --config results/settings.json --data {input.data:q} --task {input.tasks:q}"
             " --method {wildcards.method:q} --dataset {wildcards.dataset:q} --noise {wildcards.noise:q}"
-            " --rate {wildcards.rate:q} --seed {params.seeds:q} --keep-going"
+            " --rate {wildcards.rate:q} --seed {params.seeds:q} --checkpoints {params.checkpoints:q} --keep-going"
             " {params.pretrained:q} --out {params.folders:q} > {log:q} 2>&1"

@@ -21,6 +21,9 @@ DEFAULT_PROFILE = ROOT / "config" / "config.yaml"
 SIMCLR = "simclr"
 """The ``initialisation`` that needs a dataset's ``pretraining``."""
 
+CHECKPOINT_MINUTES = 10
+"""From one checkpoint to the next within an epoch, unless a profile says otherwise."""
+
 Settings = dict[str, Any]
 
 _WHOLE_NUMBERS = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)

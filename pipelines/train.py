@@ -3,34 +3,49 @@
 import argparse
 import csv
 import io
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emlc.artefacts import write_text
-from emlc.errors import SuiteError
+from emlc.errors import Interrupted, SuiteError
 from emlc.records import FAILED, write_record
 from pipelines.cli import Parser, run
 from pipelines.devices import use_reproducible_kernels
+from pipelines.interrupts import StopRequest
 from pipelines.settings import DEFAULT_PROFILE, Run, Settings, load_settings
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the step; exit status 1 if a run failed while training (its record is written all the same).
 
-    What is wrong with one seed's task does not cost the other seeds their runs: it is told when these are done.
+    What is wrong with one seed's task does not cost the other seeds their runs: it is told when these are done. With
+    ``--checkpoints``, SIGTERM and SIGINT end it after the training step at hand, with status 128 + signal.
     """
     args = _parser().parse_args(argv)
     if not len(args.seed) == len(args.task) == len(args.out):
         raise SuiteError("--seed, --task and --out must name equally many: one task and one folder for each seed")
     settings = load_settings(args.config)
     use_reproducible_kernels()
+    if args.checkpoints is None:
+        return _train_all(settings, args, None)
+    with StopRequest() as stopped:
+        try:
+            return _train_all(settings, args, stopped)
+        except Interrupted as stop:
+            print(f"{signal.Signals(stopped.signal).name}: {stop}", file=sys.stderr)
+            return 128 + stopped.signal
+
+
+def _train_all(settings: Settings, args: argparse.Namespace, stopped: StopRequest | None) -> int:
+    """Train the run of each seed in turn."""
     statuses, refused = [], []
     for position, seed in enumerate(args.seed):
         which = Run(args.method, args.dataset, args.noise, args.rate, seed)
         try:
-            statuses.append(_train(settings, which, args, position))
+            statuses.append(_train(settings, which, args, position, stopped))
         except SuiteError as error:
             refused.append(str(error))
     if refused:
@@ -38,11 +53,12 @@ def main(argv: Sequence[str]) -> int:
     return int(FAILED in statuses and not args.keep_going)
 
 
-def _train(settings: Settings, which: Run, args: argparse.Namespace, position: int) -> str:
+def _train(settings: Settings, which: Run, args: argparse.Namespace, position: int, stopped: StopRequest | None) -> str:
     """Train one run, write its files and return its status."""
-    from pipelines.experiment import execute
+    from pipelines.experiment import Keep, execute
 
-    content, history = execute(settings, which, args.data, args.task[position], args.pretrained)
+    keep = None if stopped is None else Keep(args.checkpoints / f"{which.folder}.pt", stopped)
+    content, history = execute(settings, which, args.data, args.task[position], args.pretrained, keep)
     if content["status"] == FAILED:
         print(f"run {settings['profile']}/{which.folder} failed: {content['error']}", file=sys.stderr)
     else:
@@ -68,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, nargs="+", required=True, help="each seed's folder: record.json, and two histories"
     )
+    parser.add_argument("--checkpoints", type=Path, help="folder to go on from, and to leave checkpoints in")
     parser.add_argument("--keep-going", action="store_true", help="exit 0 after a failed run: its record tells")
     return parser
 
