@@ -34,6 +34,10 @@ rule all:
 
 
 onstart:
+    try:
+        check_disk(plan(SETTINGS, ROOT, device="", times={}), ROOT)
+    except SuiteError as error:
+        raise WorkflowError(str(error)) from None
     # What all steps read. Neither an input (a change of it re-runs nothing; a change of what a run needs, in `params`,
     # does) nor made while parsing: a dry run beside a running workflow must not change its profile.
     write_text(

@@ -6,6 +6,7 @@ from emlc.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
+from pipelines.plan import check_disk, plan
 from pipelines.pointers import read_pointer
 from pipelines.settings import (
     ROOT,

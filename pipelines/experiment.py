@@ -2,6 +2,7 @@
 
 import resource
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +24,8 @@ from emlc.tasks import Task, load_task
 from pipelines.devices import device_name, open_device, versions
 from pipelines.settings import CHECKPOINT_MINUTES, ROOT, SIMCLR, Run, Settings, dataset_options, run_spec, task_spec
 
-FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError)
-"""What a diverged run, a bad hyper-parameter or a full device memory raises inside the training."""
+FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+"""What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
 
 
 class Keep(NamedTuple):
@@ -78,6 +79,8 @@ def execute(
         keeper = None if keep is None else _checkpoints(keep, content, settings)
         history = train_recipe(recipe, task, arrays, device, keeper)
     except FAILURES as error:
+        if not isinstance(error, SuiteError):
+            traceback.print_exc()
         if keep is not None:
             forget(keep.path)
         return {**content, "status": FAILED, "error": _one_line(error)}, History()

@@ -24,6 +24,9 @@ SIMCLR = "simclr"
 CHECKPOINT_MINUTES = 10
 """From one checkpoint to the next within an epoch, unless a profile says otherwise."""
 
+MAX_VALUES = 100_000
+"""In one YAML file, each alias counted as what it stands for."""
+
 Settings = dict[str, Any]
 
 _WHOLE_NUMBERS = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
@@ -326,7 +329,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date in month 13
         reason = " ".join(str(error).split())
         raise SuiteError(f"{path} is not valid YAML: {reason}") from error
+    _check_size(content, path)
     return _mapping(content, path)
+
+
+def _check_size(content: Any, path: Path) -> None:
+    """Refuse what aliases make endless (one within what it names) or next to it."""
+    waiting, left = [content], MAX_VALUES
+    while waiting:
+        value, left = waiting.pop(), left - 1
+        if left < 0:
+            raise SuiteError(f"{path} stands for more than {MAX_VALUES:,} values: does an alias name what it lies in?")
+        if isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

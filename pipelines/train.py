@@ -11,7 +11,7 @@ from typing import Any
 
 from emlc.artefacts import write_text
 from emlc.errors import Interrupted, SuiteError
-from emlc.records import FAILED, write_record
+from emlc.records import FAILED, files_digests, write_record
 from pipelines.cli import Parser, run
 from pipelines.devices import use_reproducible_kernels
 from pipelines.interrupts import StopRequest
@@ -66,7 +66,8 @@ def _train(settings: Settings, which: Run, args: argparse.Namespace, position: i
     out = args.out[position]
     write_text(out / "history.csv", _as_csv(history.epochs, ["epoch"]))
     write_text(out / "steps.csv", _as_csv(history.steps, ["step"]))
-    write_record(out / "record.json", content)
+    files = files_digests(out, ("history.csv", "steps.csv"))
+    write_record(out / "record.json", {**content, "files": files})
     return content["status"]
 
 

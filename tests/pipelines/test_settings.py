@@ -168,6 +168,22 @@ def test_a_key_given_twice_is_refused(over, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seeds: &s [*s]",
+        "columns: &c {a: [1, *c]}",
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcde", "bcdef", strict=True)
+        ),
+    ],
+)
+def test_aliases_that_never_end_are_refused(over, text):
+    with pytest.raises(SuiteError, match=r"over\.yaml stands for more than 100,000 values"):
+        over(text)
+
+
 def test_a_merged_key_may_be_given_anew(over):
     text = "training: &base {lr: 0.1, momentum: 0.5}\nmethods: {mlc: {training: {<<: *base, lr: 0.2}}}"
     assert over(text)["methods"]["mlc"]["training"] == {"lr": 0.2, "momentum": 0.5}
