@@ -164,7 +164,7 @@ def write_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str
     told = {name: value for name, value in vars(history).items() if name != "begun"}
     content = {
         "identity": canonical_json(identity),
-        "history": canonical_json(told),
+        "history": json.dumps(told, allow_nan=False),  # the order of its columns is the methods'
         "begun": stacked(history.begun),
         **state,
     }

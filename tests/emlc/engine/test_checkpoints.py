@@ -76,6 +76,8 @@ def test_kills_at_random_steps_change_nothing(name, tmp_path, peaceful):
         assert kills < 200
     assert (history.steps, history.epochs) == (peaceful(name).steps, peaceful(name).epochs)
     assert kills >= 1
+    for table in ("steps", "epochs"):
+        assert [list(row) for row in getattr(history, table)] == [list(row) for row in getattr(peaceful(name), table)]
 
 
 @pytest.mark.parametrize("name", VARIANTS)
