@@ -75,6 +75,7 @@ class Checkpoints(Keeper):
         self.path, self.identity, self.minutes, self.stopped = path, identity, minutes, stopped
         self.started = self.saved = time.monotonic()
         self.cost = 0.0
+        self.refused = False
 
     def restore(self, method: Method, feed: Feeding, history: History) -> None:
         """Put a run back to where its checkpoint left it; the log says so, or why a checkpoint is of no use."""
@@ -124,13 +125,15 @@ class Checkpoints(Keeper):
             raise Interrupted(f"stopped as asked; the next start goes on from {self.path}")
 
     def _write(self, state: dict[str, Any], history: History) -> None:
-        """Write a checkpoint; a disk that has no room for it is told, not the end of the run."""
+        """Write a checkpoint; a disk that has no room for it is told once, not the end of the run."""
         began = time.monotonic()
         spent = history.spent + began - self.started
         try:
             write_checkpoint(self.path, self.identity, state, dataclasses.replace(history, spent=spent))
         except SuiteError as error:
-            log.warning("no checkpoint: %s", error)
+            if not self.refused:
+                log.warning("no checkpoint: %s", error)
+            self.refused = True
         self.saved = time.monotonic()
         self.cost = self.saved - began
 

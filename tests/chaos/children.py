@@ -34,12 +34,6 @@ def memory_limit(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def as_nobody() -> None:
-    """Without the rights of root, for whom no folder is read-only."""
-    if os.getuid() == 0:
-        os.setuid(65534)
-
-
 def clock_set_back() -> None:
     """Each look at the clock finds it an hour earlier than the last."""
     now = [time.time()]
