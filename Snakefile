@@ -20,6 +20,8 @@ include: "pipelines/data.smk"
 include: "pipelines/pretraining.smk"
 include: "pipelines/runs.smk"
 include: "pipelines/tables.smk"
+include: "pipelines/evidence.smk"
+include: "pipelines/ledger.smk"
 
 
 localrules:
@@ -28,8 +30,8 @@ localrules:
 
 rule all:
     input:
-        "results/table1.md",
-        "results/compare_table1.md",
+        f"results/{TABLE}.md",
+        f"results/compare_{TABLE}.md" if PUBLISHED else [],
         "results/figures/convergence.png",
 
 
@@ -49,5 +51,5 @@ onsuccess:
     # What a killed run goes on from, and finished ones that a killed workflow would have to repeat.
     shutil.rmtree(f"results/checkpoints/{PROFILE}", ignore_errors=True)
     # A failed run leaves a record, so that the table is built without it; the command still must not look successful.
-    if Path("results/table1.json").exists():
-        shell("python -m pipelines.failures results/table1.json")
+    if Path(f"results/{TABLE}.json").exists():
+        shell(f"python -m pipelines.failures results/{TABLE}.json")

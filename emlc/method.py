@@ -1,17 +1,17 @@
 """Enhanced Meta Label Correction: Algorithm 1 with the meta-gradient of Algorithm 2 and the teacher of Fig. 3."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
 from emlc.errors import SuiteError
+from emlc.meta_scale import META_SCALES
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
-from emlc.metagrad.tape import Tape
-from emlc.teacher import CORRUPTIONS, Teacher
+from emlc.metagrad.forward import FORWARDS
+from emlc.teacher import CORRUPTIONS, GATES, StudentFeatures, Teacher
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Options:
         k, the student steps per teacher update.
     meta_gradient : str
         A key of :data:`emlc.metagrad.META_GRADIENTS`.
+    forward : str
+        A key of :data:`emlc.metagrad.forward.FORWARDS`: ``recomputed`` needs less memory, ``taped`` less time.
     corruption : str
         How half of each clean batch is corrupted for the label-retaining loss: ``adversarial``, ``random``, or
         ``none`` to leave the labels alone (set `bce_weight` to 0 with it).
@@ -31,23 +33,38 @@ class Options:
         Of the teacher's plain SGD (no momentum, no weight decay).
     ce_weight, bce_weight, meta_weight : float
         Of the three losses of equation 12.
+    meta_scale : str
+        A key of :data:`emlc.meta_scale.META_SCALES`: the meta-gradient as it is (``paper``), or as long as the
+        supervised one (``parity``).
     clean_statistics : bool
         Whether the student's running statistics see the clean batch too, as in the released code.
+    gate : str
+        A key of :data:`emlc.teacher.GATES`: what decides how far a given label is trusted.
+    features : str
+        Whose features the teacher sees: its ``own``, or the ``student``'s.
     """
 
     look_ahead: int = 1
     meta_gradient: str = "fpmg"
+    forward: str = "taped"
     corruption: str = "adversarial"
     teacher_lr: float = 0.02
     ce_weight: float = 1.0
     bce_weight: float = 1.0
     meta_weight: float = 1.0
+    meta_scale: str = "paper"
     clean_statistics: bool = False
+    gate: str = "label"
+    features: str = "own"
 
     def __post_init__(self) -> None:
         """Refuse names that nothing answers to."""
         _known("meta_gradient", self.meta_gradient, META_GRADIENTS)
+        _known("forward", self.forward, FORWARDS)
         _known("corruption", self.corruption, CORRUPTIONS)
+        _known("meta_scale", self.meta_scale, META_SCALES)
+        _known("gate", self.gate, GATES)
+        _known("features", self.features, FEATURES)
         if self.look_ahead < 1:
             raise SuiteError(f"look_ahead is {self.look_ahead}; it counts student steps and must be at least 1")
 
@@ -55,6 +72,18 @@ class Options:
 def _known(key: str, name: str, known: object) -> None:
     if name not in known:
         raise SuiteError(f"unknown {key} {name!r}; known: {', '.join(sorted(known))}")
+
+
+def _own_features(setting: Setting, student: nn.Module) -> nn.Module:
+    return setting.build("teacher")
+
+
+def _student_features(setting: Setting, student: nn.Module) -> nn.Module:
+    return StudentFeatures(student, setting.num_classes, setting.initial)
+
+
+FEATURES = {"own": _own_features, "student": _student_features}
+"""Whose features the teacher sees -> how its backbone is made."""
 
 
 class EMLC(Method):
@@ -68,10 +97,12 @@ class EMLC(Method):
         self.options = options
         self.look_ahead = options.look_ahead
         self.student = setting.build("student")
-        self.teacher = Teacher(setting.build("teacher"), setting.num_classes, setting.initial).to(setting.device)
+        backbone = FEATURES[options.features](setting, self.student)
+        self.teacher = Teacher(backbone, setting.num_classes, setting.initial, options.gate).to(setting.device)
         self.optimiser = student_sgd(self.student, setting.training)
         self.teacher_optimiser = torch.optim.SGD(self.teacher.parameters(), lr=options.teacher_lr)
         self.meta_gradient = META_GRADIENTS[options.meta_gradient]
+        self.student_forward = FORWARDS[options.forward]
 
     def begin_epoch(self, epoch: int) -> None:
         """Put both networks into training mode and decay both learning rates alike."""
@@ -82,16 +113,21 @@ class EMLC(Method):
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Make k student steps on corrected labels, then one teacher step on equation 12."""
-        soft_targets, ce, bce = self._teach(noisy, clean)
-        window, losses = self._learn(noisy, clean, soft_targets)
+        soft_targets, ce, bce = self.teach(noisy, clean)
+        window, losses = self.learn(noisy, clean, soft_targets)
         meta = surrogate_loss(self.meta_gradient(window), soft_targets)
         options = self.options
         self.teacher_optimiser.zero_grad()
-        (options.ce_weight * ce + options.bce_weight * bce + options.meta_weight * meta).backward()
+        supervised = options.ce_weight * ce + options.bce_weight * bce
+        META_SCALES[options.meta_scale](supervised, options.meta_weight * meta, self.teacher.parts())
         self.teacher_optimiser.step()
         return losses | {"teacher_ce": ce.detach(), "teacher_bce": bce.detach()}
 
-    def _teach(self, noisy: Batch, clean: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    def corrected_labels(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the soft labels [n, C] that the student would be trained on."""
+        return self.teacher(inputs, labels).soft_targets
+
+    def teach(self, noisy: Batch, clean: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """Return the soft targets of each look-ahead step, L_CE and L_BCE, from one forward pass of the teacher."""
         count = len(noisy.labels)
         features, prediction = self.teacher.encode(torch.cat([noisy.inputs, clean.inputs]))
@@ -107,9 +143,9 @@ class EMLC(Method):
         every_second = torch.arange(len(labels), device=labels.device) % 2 == 0
         return torch.where(every_second, corrupted, labels)
 
-    def _learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
+    def learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
         """Take the k real student steps and return what a meta-gradient needs to look back on them."""
-        velocity = self._velocity()
+        velocity = {name: self.optimiser.velocity(value) for name, value in self.student.named_parameters()}
         chunks = noisy.inputs.chunk(self.look_ahead)
         steps, losses = zip(*map(self._student_step, chunks, soft_targets), strict=True)
         final = dict(self.student.named_parameters())
@@ -130,16 +166,14 @@ class EMLC(Method):
         return window, {"student_loss": torch.stack(losses).mean(), "meta_objective": objective}
 
     def _student_step(self, inputs: Tensor, soft_targets: Tensor) -> tuple[Step, Tensor]:
-        """Take one real optimiser step, keeping the forward pass on tape for the meta-gradient."""
-        params = {name: value.detach().clone() for name, value in self.student.named_parameters()}
-        tape = Tape(self.student)
-        with tape:
-            logits = self.student(inputs)
+        """Take one real optimiser step, ready to answer the meta-gradient's questions about its forward pass."""
+        params = {name: value.detach() for name, value in self.student.named_parameters()}
+        logits, jacobian = self.student_forward(self.student, params, inputs)
         loss = F.cross_entropy(logits, soft_targets.detach())
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
-        return Step(params, inputs, soft_targets, partial(tape.jvp, logits, params)), loss.detach()
+        return Step(params, inputs, soft_targets, jacobian), loss.detach()
 
     def _feedback(self, params: Params, clean: Batch) -> tuple[Tensor, Params]:
         """Return the clean loss after the look-ahead and its gradient g_w."""
@@ -148,14 +182,6 @@ class EMLC(Method):
             gradients = torch.autograd.grad(loss, tuple(params.values()))
             return loss.detach(), dict(zip(params, gradients, strict=True))
         return clean_feedback(self.student, params, clean.inputs, clean.labels)
-
-    def _velocity(self) -> Params:
-        """Return a copy of the student optimiser's momentum buffers, zeros before its first step."""
-        state = self.optimiser.state
-        return {
-            name: state[value]["momentum_buffer"].clone() if state[value] else torch.zeros_like(value)
-            for name, value in self.student.named_parameters()
-        }
 
 
 METHOD = EMLC

@@ -99,7 +99,8 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> tuple[float,
 def _p_value(difference: float, own: tuple[float, int], theirs: tuple[float, int] | None, alternative: str) -> float:
     """p-value of "the true difference is zero" against `alternative` (scipy's words for it)."""
     std, n = own
-    if std == 0 and (theirs is None or theirs[0] == 0):
+    # A spread whose square is no floating-point number is as good as none.
+    if sum(spread**2 / size for spread, size in (own, theirs or own)) == 0:
         return _limit(difference, alternative)
     if theirs is not None:
         test = stats.ttest_ind_from_stats(difference, std, n, 0.0, *theirs, equal_var=False, alternative=alternative)
@@ -115,3 +116,45 @@ def _limit(difference: float, alternative: str) -> float:
         return float(difference == 0)
     toward = difference if alternative == "greater" else -difference
     return 0.5 if toward == 0 else float(toward < 0)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean of paired differences with its 95 % confidence interval (Student's t).
+
+    Attributes
+    ----------
+    mean : float
+    low, high : float or None
+        None for fewer than two pairs.
+    p : float or None
+        Two-sided p-value of "the true mean is zero"; None for fewer than two pairs.
+    n : int
+        Number of pairs.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+    n: int
+
+
+def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference | None:
+    """Summarise ``values - reference``, pair by pair; None without pairs.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length.
+    """
+    differences = [value - other for value, other in zip(values, reference, strict=True)]
+    n = len(differences)
+    if n == 0:
+        return None
+    mean = math.fsum(differences) / n
+    if n == 1:
+        return PairedDifference(mean, None, None, None, n)
+    std = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1))
+    half = float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    return PairedDifference(mean, mean - half, mean + half, _p_value(mean, (std, n), None, "two-sided"), n)

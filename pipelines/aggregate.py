@@ -3,7 +3,7 @@
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,17 @@ NOT_RUN = "not run"
 
 
 def collect(settings: Settings, folder: Path) -> list[dict[str, Any]]:
-    """Return one summary per run of the profile, in the profile's order.
+    """Return one summary per run of the profile's table, in the profile's order; see :func:`summaries`."""
+    return summaries(settings, runs(settings), folder)
+
+
+def summaries(settings: Settings, wanted: Iterable[Run], folder: Path) -> list[dict[str, Any]]:
+    """Return one summary per run.
 
     Parameters
     ----------
     settings : dict
+    wanted : iterable of Run
     folder : Path
         Holds ``<run.folder>/record.json``.
 
@@ -45,7 +51,7 @@ def collect(settings: Settings, folder: Path) -> list[dict[str, Any]]:
     SuiteError
         If a record is damaged, edited, of another run or not of the profile's hyper-parameters.
     """
-    return [_summary(settings, which, folder / which.folder / "record.json") for which in runs(settings)]
+    return [_summary(settings, which, folder / which.folder / "record.json") for which in wanted]
 
 
 def _summary(settings: Settings, which: Run, path: Path) -> dict[str, Any]:

@@ -4,20 +4,27 @@ from snakemake.exceptions import WorkflowError
 
 from emlc.artefacts import write_text
 from emlc.data import open_dataset
+from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
+from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
 from pipelines.plan import check_disk, plan
 from pipelines.pointers import read_pointer
 from pipelines.settings import (
     ROOT,
     SIMCLR,
     Run,
+    column_datasets,
     dataset_options,
     encoder_file,
+    human_labels,
+    method_settings,
     pretraining_spec,
     run_spec,
     runs,
     seed_chunks,
+    table_facts,
+    task_folder,
     task_spec,
     validated,
 )
@@ -31,6 +38,8 @@ except SuiteError as error:
     raise WorkflowError(str(error)) from None
 
 PROFILE = SETTINGS["profile"]
+TABLE, PUBLISHED = table_facts(SETTINGS)["name"], table_facts(SETTINGS).get("published", [])
+TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
 RUN_FILES = ("record.json", "history.csv", "steps.csv")
 
 
@@ -40,6 +49,7 @@ wildcard_constraints:
     rate=r"[0-9.]+",
     method="[a-z0-9-]+",
     seed="[0-9]+",
+    split="(/[a-z]+)?",
 
 
 def run_of(wildcards):
@@ -50,6 +60,16 @@ def run_of(wildcards):
 def run_sources(wildcards):
     """The source files that a run depends on."""
     return sources("pipelines.train", run_spec(SETTINGS, run_of(wildcards))["implementation"])
+
+
+def task_of(cell, seed):
+    """The task that a cell's run of one seed trains on."""
+    return f"results/tasks/{PROFILE}/{task_folder(SETTINGS, run_of(cell))}/seed{seed}.npz"
+
+
+def tasks_of(chunk):
+    """The tasks of some seeds, as a function of their cell."""
+    return lambda cell: [task_of(cell, seed) for seed in chunk]
 
 
 def pretrained(wildcards):
@@ -63,19 +83,56 @@ def records(wildcards):
     return [f"results/runs/{PROFILE}/{run.folder}/record.json" for run in runs(SETTINGS)]
 
 
+def files_of(wanted, file):
+    """A file of every one of some runs."""
+    return [f"results/runs/{PROFILE}/{run.folder}/{file}" for run in wanted]
+
+
+def probes_of(wanted):
+    """The probe of every one of some runs."""
+    return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]
+
+
+def timed(wildcards):
+    """What the profile says of the methods whose time is taken."""
+    return [method_settings(SETTINGS, name) for name in TIMED]
+
+
+def fidelity_column(wildcards):
+    """The column from which the fidelity panel takes its task: 50 % noise if the profile has it."""
+    return next((column for column in SETTINGS["columns"] if column["rate"] == 0.5), SETTINGS["columns"][0])
+
+
 def pointers():
     """Every .dvc file of the profile's datasets, by the file that it pins (relative to the repository)."""
     names = {column["dataset"] for column in SETTINGS["columns"]}
+    labelled = {column["dataset"] for column in SETTINGS["columns"] if column["noise"] in HUMAN_KINDS}
     datasets = [open_dataset(name, dataset_options(SETTINGS, name)) for name in sorted(names)]
     pinned = [pointer for dataset in datasets for pointer in dataset.pointers if pointer.endswith(".dvc")]
+    pinned += [human_labels(SETTINGS, name) for name in sorted(labelled)]
     return {str(read_pointer(ROOT / pointer).target.relative_to(ROOT)): pointer for pointer in pinned}
+
+
+def offered(*files):
+    """Those of some files that a rule makes."""
+    made = {str(output) for rule in workflow.rules for output in rule.output}
+    return [file for file in files if file in made]
 
 
 def dataset_files(wildcards):
     """The files that a dataset is prepared from."""
     dataset = open_dataset(wildcards.dataset, dataset_options(SETTINGS, wildcards.dataset))
-    by_pointer = {pointer: file for file, pointer in POINTERS.items()}
-    return [by_pointer.get(pointer, pointer) for pointer in dataset.pointers]
+    return [pinned_file(pointer) for pointer in dataset.pointers]
+
+
+def pinned_file(source):
+    """The file that a .dvc file pins; any other source is the user's own."""
+    return next((file for file, pointer in POINTERS.items() if pointer == source), source)
+
+
+def human_file(wildcards):
+    """The human labels of a task: one file, or none if its noise is drawn."""
+    return [f"results/human/{wildcards.dataset}.npz"] if wildcards.noise in HUMAN_KINDS else []
 
 
 POINTERS = pointers()

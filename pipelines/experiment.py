@@ -22,7 +22,18 @@ from emlc.errors import SuiteError
 from emlc.records import COMPLETED, FAILED, scores
 from emlc.tasks import Task, load_task
 from pipelines.devices import device_name, open_device, versions
-from pipelines.settings import CHECKPOINT_MINUTES, ROOT, SIMCLR, Run, Settings, dataset_options, run_spec, task_spec
+from pipelines.settings import (
+    CHECKPOINT_MINUTES,
+    ROOT,
+    SIMCLR,
+    Run,
+    Settings,
+    dataset_options,
+    method_settings,
+    run_spec,
+    split_of,
+    task_spec,
+)
 
 FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
@@ -64,7 +75,7 @@ def execute(
     device = open_device(spec["device"], spec["threads"])
     recipe = build_recipe(spec, dataset, run.seed, pretrained)
     content = {
-        "run": {**run._asdict(), "label": settings["methods"][run.method]["label"], "title": dataset.title},
+        "run": {**run._asdict(), "label": method_settings(settings, run.method)["label"], "title": dataset.title},
         "config": spec,
         "task": _task_facts(task),
         "data": {"sha256": checksum, "released": dataset.released},
@@ -101,7 +112,8 @@ def _source_digest() -> str:
 
 def _check_task(task: Task, settings: Settings, run: Run, path: Path) -> None:
     """Refuse a task that is not the one this run is asked to train on."""
-    asked = {**task_spec(settings, run.dataset, run.noise, run.rate), "seed": run.seed}
+    split = split_of(settings, run.method)
+    asked = {**task_spec(settings, run.dataset, run.noise, run.rate, split), "seed": run.seed}
     asked["kind"] = asked.pop("noise")
     for name, value in asked.items():
         if getattr(task, name) != value:

@@ -10,7 +10,7 @@ for chunk in seed_chunks(SETTINGS):
             f"train_seeds_{'_'.join(map(str, chunk))}"
         input:
             data="results/data/{dataset}.npz",
-            tasks=[f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{seed}.npz" for seed in seeds],
+            tasks=tasks_of(chunk),
             pretrained=pretrained,
             sources=run_sources,
         output:

@@ -1,7 +1,7 @@
 """Profiles: read, merged, validated, and resolved into what one run needs. No torch here."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,9 @@ from jsonschema.validators import extend
 from emlc.artefacts import read_json
 from emlc.cells import Cell
 from emlc.data import open_dataset
+from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
+from emlc.task_data import GIVEN
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PROFILE = ROOT / "config" / "config.yaml"
@@ -21,6 +23,8 @@ DEFAULT_PROFILE = ROOT / "config" / "config.yaml"
 SIMCLR = "simclr"
 """The ``initialisation`` that needs a dataset's ``pretraining``."""
 
+TABLE_1 = {"name": "table1", "title": "Table 1", "published": "published/table1.csv"}
+"""The table that a profile makes if it does not say another."""
 CHECKPOINT_MINUTES = 10
 """From one checkpoint to the next within an epoch, unless a profile says otherwise."""
 
@@ -93,6 +97,8 @@ def validated(settings: Mapping[str, Any]) -> Settings:
     for dataset in column_datasets(settings):
         _check_initialisation(settings, dataset)
     _check_names(dict(settings))
+    _check_variants(settings)
+    _check_evidence(settings)
     return dict(settings)
 
 
@@ -128,10 +134,20 @@ def _check_columns(settings: Mapping[str, Any]) -> None:
         if column["dataset"] not in settings["datasets"]:
             known = ", ".join(settings["datasets"])
             raise SuiteError(f"{key}.dataset: unknown dataset {column['dataset']!r}; known: {known}")
+        if column["noise"] in HUMAN_KINDS:
+            _check_human(settings, column, key)
         # Its runs would lie in the same folders, whatever the sampling.
         first = seen.setdefault((column["dataset"], column["noise"], column["rate"]), position)
         if first != position:
             raise SuiteError(f"{key}: dataset, noise and rate are those of columns.{first}; leave one of them out")
+
+
+def _check_human(settings: Mapping[str, Any], column: Mapping[str, Any], key: str) -> None:
+    if "human_labels" not in settings["datasets"][column["dataset"]]:
+        missing = f"datasets.{column['dataset']}.human_labels"
+        raise SuiteError(f"{key}.noise: {column['noise']} needs the labels' .dvc file; name it as {missing}")
+    if "sampling" in column:
+        raise SuiteError(f"{key}.sampling: human labels are given, not drawn; leave it out")
 
 
 def _check_names(settings: Settings) -> None:
@@ -148,6 +164,44 @@ def _check_names(settings: Settings) -> None:
         for key, name in names.items():
             if first.setdefault(name, key) != key:
                 raise SuiteError(f"config key {key}: the same name as {first[name]}; rows need names of their own")
+
+
+def _check_variants(settings: Mapping[str, Any]) -> None:
+    for name, variant in settings.get("variants", {}).items():
+        if name in settings["methods"]:
+            raise SuiteError(f"config key variants.{name}: a method has this name; runs lie in folders of their method")
+        _check_known(f"variants.{name}.of", "method", variant["of"], settings["methods"])
+
+
+def _check_evidence(settings: Mapping[str, Any]) -> None:
+    """Figures and ablations are of the profile's methods, variants and datasets."""
+    methods = [*settings["methods"], *settings.get("variants", {})]
+    for key, names in _evidence_methods(settings):
+        for name in names:
+            _check_known(key, "method", name, methods)
+    blocks = {f"figures.{name}": figure for name, figure in settings.get("figures", {}).items()}
+    if "ablations" in settings:
+        blocks["ablations"] = settings["ablations"]
+    for key, block in blocks.items():
+        dataset = block["column"]["dataset"]
+        _check_known(f"{key}.column.dataset", "dataset", dataset, settings["datasets"])
+        if any(initialisation(settings, method) == SIMCLR for method in block.get("methods", methods)):
+            _pretraining(settings, dataset)
+
+
+def _evidence_methods(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    for name, figure in settings.get("figures", {}).items():
+        yield f"figures.{name}.methods", figure["methods"]
+    ablations = settings.get("ablations", {})
+    yield "ablations.gradients", ablations.get("gradients", [])
+    for position, question in enumerate(ablations.get("questions", [])):
+        yield f"ablations.questions.{position}.reference", [question["reference"]]
+        yield f"ablations.questions.{position}.variants", question["variants"]
+
+
+def _check_known(key: str, kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise SuiteError(f"config key {key}: unknown {kind} {name!r}; known: {', '.join(known)}")
 
 
 def column_datasets(settings: Mapping[str, Any]) -> list[str]:
@@ -176,13 +230,44 @@ def runs(settings: Settings) -> list[Run]:
 
 
 def seed_chunks(settings: Settings) -> list[list[int]]:
-    """Return the profile's seeds in chunks of ``seeds_per_job``, each for one process, in order."""
-    seeds, size = settings["seeds"], settings.get("seeds_per_job", 1)
-    return [seeds[first : first + size] for first in range(0, len(seeds), size)]
+    """Return all seeds of the profile in chunks of ``seeds_per_job``, each for one process, in order.
+
+    The table's seeds come first and by themselves, so that no figure or ablation changes which of them train together.
+    """
+    size, table = settings.get("seeds_per_job", 1), settings["seeds"]
+    shown = [*settings.get("figures", {}).values(), settings.get("ablations", {"seeds": []})]
+    others = [seed for seed in dict.fromkeys(s for item in shown for s in item["seeds"]) if seed not in table]
+    return [seeds[first : first + size] for seeds in (table, others) for first in range(0, len(seeds), size)]
 
 
-def task_spec(settings: Settings, dataset: str, noise: str, rate: float) -> dict[str, Any]:
-    """Return what decides a task besides its seed and its data.
+def method_settings(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what the profile says of a method, or of a variant: its base method with what the variant changes.
+
+    Raises
+    ------
+    SuiteError
+        If the profile has neither.
+    """
+    variants = settings.get("variants", {})
+    if name not in variants:
+        return _named(settings, "methods", name)
+    changes = {key: value for key, value in variants[name].items() if key != "of"}
+    return _merge(settings["methods"][variants[name]["of"]], changes)
+
+
+def split_of(settings: Settings, method: str) -> str:
+    """Return the split that a method or variant trains on: the protocol's, unless the variant names another."""
+    return method_settings(settings, method).get("split", protocol(settings)["split"])
+
+
+def task_folder(settings: Settings, run: Run) -> str:
+    """Return where a run's task lies below the profile's tasks: its column's folder, or that of another split."""
+    split = split_of(settings, run.method)
+    return run.column if split == protocol(settings)["split"] else f"{run.column}/{split}"
+
+
+def task_spec(settings: Settings, dataset: str, noise: str, rate: float, split: str | None = None) -> dict[str, Any]:
+    """Return what decides a task besides its seed and its data; its split is the protocol's if none is given.
 
     Raises
     ------
@@ -194,7 +279,7 @@ def task_spec(settings: Settings, dataset: str, noise: str, rate: float) -> dict
         "noise": noise,
         "rate": rate,
         "sampling": _sampling(settings, dataset, noise, rate),
-        "split": protocol(settings)["split"],
+        "split": split or protocol(settings)["split"],
         "clean_per_class": _named(settings, "datasets", dataset)["clean_per_class"],
     }
 
@@ -205,9 +290,9 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
     Raises
     ------
     SuiteError
-        If the profile has no such method or dataset.
+        If the profile has no such method, variant or dataset.
     """
-    method = _named(settings, "methods", run.method)
+    method = method_settings(settings, run.method)
     dataset = _named(settings, "datasets", run.dataset)
     rules = protocol(settings)
     implementation = method["implementation"]
@@ -219,7 +304,7 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
         "training": {**settings["training"], **method.get("training", {})},
         "model": dataset["model"],
         "crop_padding": dataset["crop_padding"],
-        "order": rules["order"],
+        "order": method.get("order", rules["order"]),
         "device": settings["device"],
         "threads": settings["threads"],
         **_start(settings, run),
@@ -228,7 +313,7 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
 
 def initialisation(settings: Mapping[str, Any], method: str) -> str:
     """Return where a method's networks start from: ``scratch``, or a SimCLR encoder (``simclr``)."""
-    return settings["methods"][method].get("initialisation", settings["initialisation"])
+    return method_settings(settings, method).get("initialisation", settings["initialisation"])
 
 
 def pretraining_spec(settings: Settings, dataset: str) -> dict[str, Any]:
@@ -255,6 +340,25 @@ def encoder_file(settings: Settings, dataset: str) -> str:
     """Return the checkpoint that a dataset's SimCLR runs start from: one that the profile names, or the one trained."""
     trained = f"results/pretrained/{settings['profile']}/{dataset}.pt"
     return _pretraining(settings, dataset).get("checkpoint", trained)
+
+
+def human_labels(settings: Settings, dataset: str) -> str:
+    """Return the ``.dvc`` file that pins a dataset's human labels, relative to the repository.
+
+    Raises
+    ------
+    SuiteError
+        If the profile has no such dataset, or the dataset no human labels.
+    """
+    pointer = _named(settings, "datasets", dataset).get("human_labels")
+    if pointer is None:
+        raise SuiteError(f"config key datasets.{dataset}.human_labels: missing, yet human labels are asked for")
+    return pointer
+
+
+def table_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``name`` (of its files), the ``title`` and, if any, the ``published`` numbers of a profile's table."""
+    return settings.get("table", TABLE_1)
 
 
 def dataset_options(settings: Settings, name: str) -> dict[str, Any]:
@@ -288,6 +392,8 @@ def _pretraining(settings: Mapping[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _sampling(settings: Settings, dataset: str, noise: str, rate: float) -> str:
+    if noise in HUMAN_KINDS:
+        return GIVEN
     for column in settings["columns"]:
         if (column["dataset"], column["noise"], column["rate"]) == (dataset, noise, rate):
             return column.get("sampling", "per-label")

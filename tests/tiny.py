@@ -23,6 +23,9 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Options that let a method do all that it can within four epochs; methods that are not named run on their defaults."""
 
+EVIDENCE = ("variants", "figures", "ablations")
+"""Keys of a profile that name its methods: they go where the methods go."""
+
 
 def implementations() -> list[str]:
     """Every module that names a METHOD, without importing it."""
@@ -72,7 +75,9 @@ def tiny_profile(**changes: Any) -> dict[str, Any]:
             "emlc-k5": {"label": "EMLC (k=5)", "implementation": "emlc.method", "options": {"look_ahead": 5}},
         },
     }
-    return yaml.safe_load((ROOT / "config" / "config.yaml").read_text()) | tiny | changes
+    default = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    table_only = {key: value for key, value in default.items() if key not in EVIDENCE}
+    return table_only | tiny | changes
 
 
 def write_yaml(path: Path, content: Any) -> Path:

@@ -18,6 +18,7 @@ from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet,
 from emlc.errors import SuiteError
 from emlc.models import Backbone, build_model
 from emlc.models.checkpoint import load_encoder
+from emlc.precision import matrix_products, memory_format
 from emlc.seeds import derive_seed
 from emlc.tasks import Task
 
@@ -63,7 +64,8 @@ def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device, keeper
     """Train one method on one task, from where `keeper` has it or from the start, and return its history."""
     method = build_method(recipe, task, arrays, device)
     feed = build_feed(recipe, method, task, arrays, device)
-    return train(method, feed, recipe.training.epochs, keeper=keeper)
+    with matrix_products(recipe.training.precision):
+        return train(method, feed, recipe.training.epochs, keeper=keeper)
 
 
 def method_class(implementation: str) -> type[Method]:
@@ -85,7 +87,9 @@ def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
     cls = method_class(recipe.implementation)
 
     def build(role: str) -> nn.Module:
-        return initial_network(recipe, arrays, role).to(device)
+        network = initial_network(recipe, arrays, role)
+        network.precision = recipe.training.precision
+        return network.to(device, memory_format=memory_format(network.precision, device))
 
     setting = Setting(
         num_classes=arrays.num_classes,

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from emlc.metagrad.window import Params
+from emlc.precision import as_computed
 
 
 class Call(NamedTuple):
@@ -100,12 +101,24 @@ class Tape(TorchFunctionMode):
         """
         values = {address: params[name].detach() for address, name in self._names.items()}
         tangents = {address: direction[name].detach() for address, name in self._names.items()}
-        for call in self._calls:
+        for call, spent in zip(self._calls, _last_uses(self._calls, keep=logits), strict=True):
             moved = _push(call, values, tangents)
             tangents |= dict(zip(map(id, _tensors(call.output)), _tensors(moved), strict=True))
+            for address in spent:
+                tangents.pop(address, None)
         logit_tangent = tangents[id(logits)]
         probabilities = torch.softmax(logits.detach(), dim=1)
         return logit_tangent - (probabilities * logit_tangent).sum(dim=1, keepdim=True)
+
+
+def _last_uses(calls: Sequence[Call], keep: Tensor) -> list[list[int]]:
+    """Return, for every call, the addresses of the tensors that no later call reads: their tangents can go."""
+    last = {id(tensor): place for place, call in enumerate(calls) for tensor in _tensors((call.args, call.kwargs))}
+    last.pop(id(keep), None)
+    spent: list[list[int]] = [[] for _ in calls]
+    for address, place in last.items():
+        spent[place].append(address)
+    return spent
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -144,7 +157,8 @@ def _push(call: Call, values: Mapping[int, Tensor], tangents: Mapping[int, Tenso
     args, kwargs = _mapped((call.args, call.kwargs), lambda leaf: values.get(id(leaf), leaf))
     moved, moved_kwargs = _mapped((call.args, call.kwargs), lambda leaf: tangents.get(id(leaf)))
     rule = RULES.get(call.function, _dual_numbers)
-    return rule(call._replace(args=args, kwargs=kwargs), moved, moved_kwargs)
+    with as_computed(next(_tensors(call.output))):
+        return rule(call._replace(args=args, kwargs=kwargs), moved, moved_kwargs)
 
 
 def _refuse_overwritten(call: Call, values: Mapping[int, Tensor]) -> None:
@@ -243,7 +257,9 @@ def _recomputed_statistics(value: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     mean, variance = value["running_mean"], value["running_var"]
     if value["training"]:
         axes = [axis for axis in range(value["input"].dim()) if axis != 1]
-        variance, mean = torch.var_mean(value["input"], dim=axes, correction=0)
+        inputs = value["input"]
+        wide = torch.promote_types(inputs.dtype, torch.float32)
+        variance, mean = torch.var_mean(inputs.to(wide), dim=axes, correction=0)
     return mean, (variance + value["eps"]).rsqrt()
 
 
@@ -272,6 +288,7 @@ _LINEAR_MAPS = (
     torch.mean,
     Tensor.__getitem__,
     Tensor.flatten,
+    Tensor.float,
     Tensor.mean,
     Tensor.reshape,
     Tensor.view,

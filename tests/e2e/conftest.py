@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.tiny import EVIDENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def tiny_profile() -> dict:
     """The default profile with two methods, two columns, two seeds and two epochs."""
     profile = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    profile = {key: value for key, value in profile.items() if key not in EVIDENCE}
     profile["seeds"] = [0, 1]
     profile["columns"] = [column for column in profile["columns"] if column["rate"] in (0.5, 0.4)]
     profile["training"]["epochs"] = 2

@@ -329,17 +329,76 @@ def test_the_reported_model_is_the_student():
     torch.testing.assert_close(method.logits(batch.inputs), method.student(batch.inputs))
 
 
+def gradients_of(**weights) -> dict[str, Tensor]:
+    """The teacher's gradient in its very first step, part by part, with some losses off."""
+    method = make_method(**{"look_ahead": 2, "meta_weight": 0.3} | weights)
+    method.step(make_batch(0, 2 * NOISY), make_batch(1, CLEAN))
+    return {name: torch.cat([value.grad.flatten() for value in part]) for name, part in method.teacher.parts()}
+
+
+def test_parity_gives_the_meta_gradient_the_length_of_the_supervised_one_in_each_part():
+    supervised, meta = gradients_of(meta_weight=0.0), gradients_of(ce_weight=0.0, bce_weight=0.0)
+    both = gradients_of(meta_scale="parity")
+    for part in ("body", "gate"):
+        assert supervised[part].norm() > 2 * meta[part].norm() > 0
+        expected = supervised[part] + meta[part] * supervised[part].norm() / meta[part].norm()
+        torch.testing.assert_close(both[part], expected, rtol=1e-9, atol=0)
+
+
+def test_parity_without_one_of_the_two_is_the_other():
+    for off in ({"meta_weight": 0.0}, {"ce_weight": 0.0, "bce_weight": 0.0}):
+        torch.testing.assert_close(gradients_of(meta_scale="parity", **off), gradients_of(**off))
+
+
+def test_a_teacher_on_the_student_s_features_leaves_the_student_alone():
+    method = make_method(features="student")
+    names = [name for name, _ in method.teacher.named_parameters()]
+    assert names[:2] == ["backbone.classifier.weight", "backbone.classifier.bias"]
+    assert all(name.startswith("gate.") for name in names[2:])
+    before, inputs = copy.deepcopy(method.student.state_dict()), make_batch(0, NOISY).inputs
+    features, prediction = method.teacher.encode(inputs)
+    torch.testing.assert_close(dict(method.student.state_dict()), dict(before), rtol=0, atol=0)
+    assert not features.requires_grad
+    torch.testing.assert_close(features, copy.deepcopy(method.student).features(inputs).detach())
+    head = method.teacher.backbone.classifier
+    torch.testing.assert_close(prediction, features @ head.weight.T + head.bias)
+
+
+@pytest.mark.parametrize("options", [{"gate": "none"}, {"gate": "features"}, {"features": "student"}], ids=str)
+def test_teachers_without_a_part_learn_and_are_seen_by_their_student(options):
+    method = make_method(meta_scale="parity", **options)
+    before = copy.deepcopy(dict(method.teacher.state_dict()))
+    for seed in range(2):
+        losses = method.step(make_batch(seed, NOISY), make_batch(100 + seed, CLEAN))
+        assert all(torch.isfinite(value) for value in losses.values())
+    moved = [name for name, value in method.teacher.named_parameters() if not torch.equal(value, before[name])]
+    assert {name.split(".")[0] for name in moved} == (
+        {"backbone"} if options == {"gate": "none"} else {"backbone", "gate"}
+    )
+
+
+def test_corrected_labels_are_the_soft_targets():
+    method, batch = make_method(), make_batch(0, NOISY)
+    method.teacher.eval()
+    expected = method.teacher(batch.inputs, batch.labels).soft_targets
+    torch.testing.assert_close(method.corrected_labels(batch.inputs, batch.labels), expected)
+
+
 def test_the_defaults_are_the_paper_s():
     assert METHOD is EMLC
     assert dataclasses.asdict(Options()) == {
         "look_ahead": 1,
         "meta_gradient": "fpmg",
+        "forward": "taped",
         "corruption": "adversarial",
         "teacher_lr": 0.02,
         "ce_weight": 1.0,
         "bce_weight": 1.0,
         "meta_weight": 1.0,
+        "meta_scale": "paper",
         "clean_statistics": False,
+        "gate": "label",
+        "features": "own",
     }
     assert (EMLC.auto_augments, EMLC.class_balanced) == (True, False)
     group = make_method().teacher_optimiser.param_groups[0]
@@ -352,9 +411,20 @@ def test_every_meta_gradient_has_a_name_that_works(name):
     assert all(torch.isfinite(value) for value in method.step(make_batch(0, 2 * NOISY), make_batch(1, CLEAN)).values())
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_recomputing_the_forward_pass_changes_nothing(k):
+    methods = [make_method(look_ahead=k, forward=forward) for forward in ("taped", "recomputed")]
+    for method in methods:
+        for seed in range(3):
+            method.step(make_batch(seed, k * NOISY), make_batch(100 + seed, CLEAN))
+    for taped, recomputed in zip(*(method.teacher.parameters() for method in methods), strict=True):
+        torch.testing.assert_close(taped, recomputed, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"forward": "tape"}, "unknown forward 'tape'; known: recomputed, taped"),
         ({"meta_gradient": "exact"}, "unknown meta_gradient 'exact'; known: finite-difference, fpmg, "),
         ({"corruption": "adverserial"}, "unknown corruption 'adverserial'; known: adversarial, none, random"),
         ({"look_ahead": 0}, "look_ahead is 0; it counts student steps and must be at least 1"),

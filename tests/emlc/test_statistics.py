@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from emlc.statistics import Sample, difference_test, kendall_tau
+from emlc.statistics import PairedDifference, Sample, difference_test, kendall_tau, paired_difference
 
 means = st.floats(0, 100)
 spreads = st.tuples(st.floats(0.01, 20), st.integers(2, 10))
@@ -22,6 +23,12 @@ def test_welch_at_the_tabulated_critical_values():
     assert test.p_equivalence == pytest.approx(0.05, abs=1e-5)
     test = difference_test(Sample(89.8, 1.0, 8), reference, 0.2 + 0.5 * 1.7613)
     assert test.p_equivalence == pytest.approx(0.05, abs=1e-5)
+
+
+@pytest.mark.parametrize("reference", [Sample(90.0), Sample(90.0, 1e-200, 3)])
+def test_a_spread_too_small_to_square_counts_as_none(reference):
+    tiny = difference_test(Sample(91.0, 5e-324, 4), reference, 0.5)
+    assert (tiny.p_difference, tiny.p_equivalence) == (0.0, 1.0)
 
 
 def test_unequal_spreads_use_welchs_degrees_of_freedom():
@@ -78,3 +85,21 @@ def test_kendall_by_counting_pairs():
 )
 def test_kendall_is_undefined_without_an_order(first, second):
     assert kendall_tau(first, second) is None
+
+
+def test_paired_differences_by_scipy_and_by_hand():
+    values, reference = [81.0, 79.0, 90.0, 85.0], [80.0, 80.0, 84.0, 83.0]
+    found = paired_difference(values, reference)
+    assert (found.mean, found.n) == (2.0, 4)  # 1, -1, 6, 2
+    expected = stats.ttest_rel(values, reference)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_paired_differences_of_few_pairs():
+    assert paired_difference([], []) is None
+    assert paired_difference([3.0], [1.0]) == PairedDifference(2.0, None, None, None, 1)
+    assert paired_difference([3.0, 4.0], [1.0, 2.0]) == PairedDifference(2.0, 2.0, 2.0, 0.0, 2)
+    with pytest.raises(ValueError):
+        paired_difference([1.0], [1.0, 2.0])

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emlc.models import build_model
-from emlc.teacher import CORRUPTIONS, EMBEDDING, HIDDEN, Gate, Teacher, corrupt_adversarially, corrupt_at_random
+from emlc.teacher import CORRUPTIONS, EMBEDDING, GATES, HIDDEN, Gate, Teacher, corrupt_adversarially, corrupt_at_random
 
 CLASSES = 4
 
@@ -45,6 +45,30 @@ def test_a_gate_that_is_wide_open_keeps_the_label_and_a_closed_one_the_predictio
     for bias, expected in [(1e4, torch.eye(CLASSES)[labels]), (-1e4, teacher.backbone(inputs).softmax(dim=1))]:
         teacher.gate.output.bias.data.fill_(bias)
         torch.testing.assert_close(teacher(inputs, labels).soft_targets, expected)
+
+
+def test_a_teacher_without_a_gate_corrects_every_label_to_its_prediction():
+    generator = torch.Generator().manual_seed(0)
+    teacher = Teacher(build_model("cnn-small", CLASSES, 1, generator, width=2), CLASSES, generator, "none").eval()
+    inputs, labels = batch()
+    torch.testing.assert_close(teacher(inputs, labels).soft_targets, teacher.backbone(inputs).softmax(dim=1))
+    assert [name for name, _ in teacher.parts()] == ["body"]
+
+
+def test_a_gate_on_features_alone_takes_no_notice_of_the_label():
+    gate = GATES["features"](5, CLASSES, torch.Generator().manual_seed(0))
+    features = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    hidden = (features @ gate.hidden.weight.T + gate.hidden.bias).clamp(min=0)
+    expected = (hidden @ gate.output.weight.T + gate.output.bias)[:, 0]
+    for labels in ([0, 1, 2], [3, 3, 3]):
+        torch.testing.assert_close(gate(features, torch.tensor(labels)), expected)
+
+
+def test_parts_are_all_parameters_each_once():
+    teacher = make_teacher()
+    parts = dict(teacher.parts())
+    assert list(parts) == ["body", "gate"]
+    assert [id(value) for part in parts.values() for value in part] == [id(value) for value in teacher.parameters()]
 
 
 def test_the_gate_by_its_matrices():

@@ -13,11 +13,14 @@ from pipelines.settings import (
     ROOT,
     Run,
     dataset_options,
+    initialisation,
     load_settings,
+    method_settings,
     protocol,
     run_spec,
     runs,
     seed_chunks,
+    split_of,
     task_spec,
     validated,
 )
@@ -58,6 +61,13 @@ BAD = {
     column(noise="symmetric"): r"config key columns\.0\.noise: 'symmetric' is not one of \['sym', ",
     column(dataset="emnist"): r"config key columns\.0\.dataset: unknown dataset 'emnist'; known: digits",
     column(sampling="exact"): r"config key columns\.0\.sampling: 'exact' is not one of",
+    column(noise="human-worst"): r"config key columns\.0\.noise: human-worst needs .* datasets\.digits\.human_labels",
+    "datasets: {digits: {human_labels: x.pt}}": r"config key datasets\.digits\.human_labels: 'x\.pt' does not match",
+    "datasets: {digits: {human_labels: x.dvc}}\n" + column(noise="human-worst", sampling="per-label"): (
+        r"config key columns\.0\.sampling: human labels are given"
+    ),
+    "table: {name: ../table, title: T}": r"config key table\.name: '\.\./table' does not match",
+    "table: {name: table9}": r"config key table: 'title' is a required property",
     column(rat=0.5): r"config key columns\.0: .*'rat' was unexpected",
     "columns: [{dataset: digits, noise: sym}]": r"config key columns\.0: 'rate' is a required property",
     "columns: []": r"config key columns: \[\] should be non-empty",
@@ -69,6 +79,7 @@ BAD = {
     "training: {lrr: 1}": r"config key training: .*'lrr' was unexpected",
     "training: {lr: 0}": r"config key training\.lr: 0 is less than or equal to the minimum of 0",
     "training: {lr: 5e-2}": r"config key training\.lr: '5e-2' is not of type 'number'",  # YAML 1.1 wants 5.0e-2
+    "training: {precision: half}": r"config key training\.precision: 'half' is not one of \['float32',",
     "training: {momentum: 1}": r"config key training\.momentum: 1 is greater than or equal to the maximum of 1",
     "training: {epochs: 0}": r"config key training\.epochs: 0 is less than the minimum of 1",
     "methods: {mlc: {training: {lr: fast}}}": r"config key methods\.mlc\.training\.lr: 'fast' is not of type 'number'",
@@ -357,17 +368,23 @@ def test_dataset_options_are_the_kind_and_its_options():
 def test_the_schema_and_the_code_know_the_same_names():
     """Names stand in two places, so that a profile can be checked without torch."""
     from emlc.data import KINDS as DATASETS
+    from emlc.data.human import KINDS as HUMAN_KINDS
     from emlc.engine.streams import STREAMS
     from emlc.noise import KINDS as NOISES
     from emlc.noise import SAMPLERS
+    from emlc.precision import PRECISIONS
     from emlc.records import SELECTIONS
     from emlc.splits import SPLITS
 
-    schema = json.loads((ROOT / "config" / "schema.json").read_text())["properties"]
+    content = json.loads((ROOT / "config" / "schema.json").read_text())
+    schema, shared = content["properties"], content["$defs"]
     columns = schema["columns"]["items"]["properties"]
     assert schema["selection"]["enum"] == list(SELECTIONS)
     assert schema["datasets"]["additionalProperties"]["properties"]["kind"]["enum"] == list(DATASETS)
-    assert columns["noise"]["enum"] == list(NOISES)
+    assert shared["training"]["properties"]["precision"]["enum"] == list(PRECISIONS)
+    assert shared["noise"]["enum"] == [*NOISES, *HUMAN_KINDS]
+    variant = schema["variants"]["additionalProperties"]["properties"]
+    assert (variant["split"]["enum"], variant["order"]["enum"]) == (list(SPLITS), list(STREAMS))
     assert sorted(columns["sampling"]["enum"]) == sorted(SAMPLERS)
     protocols = yaml.safe_load((ROOT / "config" / "protocols.yaml").read_text())
     assert schema["protocol"]["enum"] == list(protocols)
@@ -394,3 +411,89 @@ def test_what_the_workflow_writes_for_its_steps_is_read_back_equal(tmp_path):
     profile["training"] = {**profile["training"], "lr": 1e30, "weight_decay": 1e-05}
     (tmp_path / "settings.json").write_text(json.dumps(profile))
     assert load_settings([tmp_path / "settings.json"]) == profile
+
+
+VARIANTS = {
+    "longer": {"label": "Longer look-ahead", "of": "emlc-k5", "options": {"look_ahead": 10}, "training": {"lr": 0.5}},
+    "overlapping": {"label": "Overlap", "of": "emlc-k5", "split": "released", "order": "fixed"},
+    "simclr": {"label": "SimCLR", "of": "cross-entropy", "initialisation": "simclr"},
+}
+
+
+def test_a_variant_is_its_method_with_what_it_changes():
+    profile = validated(tiny_profile(variants=VARIANTS))
+    base = run_spec(profile, Run("emlc-k5", "digits", "sym", 0.5, 0))
+    longer = run_spec(profile, Run("longer", "digits", "sym", 0.5, 0))
+    assert longer == base | {
+        "options": {**base["options"], "look_ahead": 10}, "training": {**base["training"], "lr": 0.5}
+    }  # fmt: skip
+    assert run_spec(profile, Run("overlapping", "digits", "sym", 0.5, 0)) == base | {"order": "fixed"}
+    assert [split_of(profile, name) for name in ("overlapping", "longer", "emlc-k5")] == [
+        "released", "balanced", "balanced"
+    ]  # fmt: skip
+    assert initialisation(profile, "simclr") == "simclr"
+    assert method_settings(profile, "longer")["label"] == "Longer look-ahead"
+    assert {run.method for run in runs(profile)} == {"cross-entropy", "emlc-k5"}  # no rows of the table
+
+
+def test_a_task_of_another_split():
+    profile = validated(tiny_profile())
+    spec = task_spec(profile, "digits", "sym", 0.5)
+    assert task_spec(profile, "digits", "sym", 0.5, "released") == spec | {"split": "released"}
+
+
+@pytest.mark.parametrize(
+    ("variants", "key", "message"),
+    [
+        (
+            {"new": {"label": "x", "of": "mlc"}},
+            "variants.new.of",
+            "unknown method 'mlc'; known: cross-entropy, emlc-k5",
+        ),
+        ({"emlc-k5": {"label": "x", "of": "emlc-k5"}}, "variants.emlc-k5", "a method has this name"),
+        ({"new": {"label": "x", "of": "emlc-k5", "split": "no"}}, "variants.new.split", "'no' is not one of"),
+    ],
+)
+def test_a_variant_of_nothing_is_refused(variants, key, message):
+    with pytest.raises(SuiteError) as caught:
+        validated(tiny_profile(variants=variants))
+    assert str(caught.value).startswith(f"config key {key}: {message}")
+
+
+WHERE = {"dataset": "digits", "noise": "sym", "rate": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "message"),
+    [
+        (
+            {"figures": {"fig1": {"column": WHERE, "methods": ["emlc-k5", "mlc"], "seeds": [0]}}},
+            "config key figures.fig1.methods: unknown method 'mlc'; known: cross-entropy, emlc-k5, longer",
+        ),
+        (
+            {"figures": {"fig4": {"column": WHERE | {"dataset": "no"}, "methods": ["longer"], "seeds": [0]}}},
+            "config key figures.fig4.column.dataset: unknown dataset 'no'; known: digits",
+        ),
+        (
+            {
+                "ablations": {
+                    "column": WHERE,
+                    "seeds": [0],
+                    "questions": [{"question": "?", "reference": "emlc-k5", "variants": ["longer", "shorter"]}],
+                }
+            },
+            "config key ablations.questions.0.variants: unknown method 'shorter'; known: cross-entropy, emlc-k5, longer",  # noqa: E501
+        ),
+    ],
+)
+def test_figures_and_ablations_name_methods_and_datasets_of_the_profile(evidence, message):
+    with pytest.raises(SuiteError) as caught:
+        validated(tiny_profile(variants={"longer": VARIANTS["longer"]}, **evidence))
+    assert str(caught.value) == message
+
+
+def test_a_variant_in_a_figure_that_starts_from_simclr_needs_a_recipe():
+    figures = {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}
+    with pytest.raises(SuiteError, match=r"config key datasets\.digits\.pretraining: missing"):
+        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, figures=figures))
+    assert validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}))

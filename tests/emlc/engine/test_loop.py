@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Batch, Method, Training, set_learning_rate, student_sgd
 from emlc.engine.loop import Feed, History, select_epoch, train
 from emlc.engine.streams import ImageSet, Stream
@@ -136,9 +137,20 @@ def test_the_learning_rate_falls_once_at_each_milestone():
 def test_the_student_s_optimiser_is_sgd_by_the_recipe():
     optimiser = student_sgd(nn.Linear(2, 2), Training(5, 2, lr=0.8, momentum=0.7, weight_decay=0.01))
     group = optimiser.param_groups[0]
-    assert type(optimiser) is torch.optim.SGD
+    assert isinstance(optimiser, torch.optim.SGD)
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.8, 0.7, 0.01)
     assert (group["dampening"], group["nesterov"]) == (0, False)
     optimiser.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
     set_learning_rate(optimiser, 0.25)
     assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.25]
+
+
+def test_a_keeper_is_told_of_every_epoch_after_its_evaluation():
+    class Observer(Keeper):
+        def after_epoch(self, method, feed, history):
+            method.calls.append(f"observed {len(history.epochs) - 1}")
+
+    method = Scripted()
+    train(method, feed(), 2, keeper=Observer())
+    epoch = ["begin {}", "step 3+2", "step 3+2", "end {}", "logits 5", "logits 6", "observed {}"]
+    assert method.calls == [call.format(number) for number in range(2) for call in epoch]

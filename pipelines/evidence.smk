@@ -1,0 +1,157 @@
+# Runs, and runs trained once more under observation -> figures, ablations; networks -> timing, meta-gradient fidelity.
+
+
+rule probe:
+    input:
+        data="results/data/{dataset}.npz",
+        task=lambda wildcards: task_of(wildcards, wildcards.seed),
+        pretrained=pretrained,
+        sources=lambda wildcards: sources("pipelines.probe", run_spec(SETTINGS, run_of(wildcards))["implementation"]),
+    output:
+        f"results/probes/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}/probe.npz",
+    log:
+        f"results/logs/probes/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/{{method}}/seed{{seed}}.log",
+    threads: SETTINGS["threads"]
+    resources:
+        gpu=int(SETTINGS["device"] != "cpu"),
+    params:
+        spec=lambda wildcards: run_spec(SETTINGS, run_of(wildcards)),
+        pretrained=lambda wildcards, input: ["--pretrained", *input.pretrained] if input.pretrained else [],
+    shell:
+        "python -m pipelines.probe --config results/settings.json --data {input.data:q} --task {input.task:q}"
+        " --method {wildcards.method:q} --dataset {wildcards.dataset:q} --noise {wildcards.noise:q}"
+        " --rate {wildcards.rate:q} --seed {wildcards.seed:q} {params.pretrained:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule fig1:
+    input:
+        probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig1")),
+        sources=sources("pipelines.recovery"),
+    output:
+        multiext("results/figures/fig1", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+    log:
+        "results/logs/fig1.log",
+    params:
+        probes=f"results/probes/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig1"),
+        folder=subpath(output.png, parent=True),
+    shell:
+        "python -m pipelines.recovery --config results/settings.json --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule fig3:
+    input:
+        probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig3")),
+        sources=sources("pipelines.corrections"),
+    output:
+        multiext("results/figures/fig3", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+    log:
+        "results/logs/fig3.log",
+    params:
+        probes=f"results/probes/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig3"),
+        folder=subpath(output.png, parent=True),
+    shell:
+        "python -m pipelines.corrections --config results/settings.json --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule fig4:
+    input:
+        probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig4")),
+        sources=sources("pipelines.embeddings"),
+    output:
+        multiext("results/figures/fig4", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+    log:
+        "results/logs/fig4.log",
+    params:
+        probes=f"results/probes/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig4"),
+        folder=subpath(output.png, parent=True),
+    shell:
+        "python -m pipelines.embeddings --config results/settings.json --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule fig5:
+    input:
+        records=lambda wildcards: files_of(figure_runs(SETTINGS, "fig5"), "record.json"),
+        steps=lambda wildcards: files_of(figure_runs(SETTINGS, "fig5"), "steps.csv"),
+        sources=sources("pipelines.objective"),
+    output:
+        multiext("results/figures/fig5", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+    log:
+        "results/logs/fig5.log",
+    params:
+        runs=f"results/runs/{PROFILE}",
+        shown=SETTINGS.get("figures", {}).get("fig5"),
+        folder=subpath(output.png, parent=True),
+    shell:
+        "python -m pipelines.objective --config results/settings.json --runs {params.runs:q} --out {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule timing:
+    input:
+        sources=lambda wildcards: sources("pipelines.timing", *(m["implementation"] for m in timed(wildcards))),
+    output:
+        csv="results/timing.csv",
+        md="results/timing.md",
+    log:
+        "results/logs/timing.log",
+    threads: workflow.cores  # nothing else runs meanwhile
+    resources:
+        gpu=int(SETTINGS["device"] != "cpu"),
+    params:
+        methods=timed,
+        training=SETTINGS["training"],
+        names=TIMED,
+        device=SETTINGS["device"],
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "python -m pipelines.timing --config results/settings.json --methods {params.names:q} --device {params.device:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule metagrad:
+    input:
+        data=lambda wildcards: "results/data/{dataset}.npz".format(**fidelity_column(wildcards)),
+        task=lambda wildcards: f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed0.npz".format(
+            **fidelity_column(wildcards)
+        ),
+        sources=lambda wildcards: sources("pipelines.metagrad", method_settings(SETTINGS, "emlc-k1")["implementation"]),
+    output:
+        csv="results/metagrad.csv",
+        md="results/metagrad.md",
+    log:
+        "results/logs/metagrad.log",
+    threads: workflow.cores  # it takes times, too
+    params:
+        method=lambda wildcards: method_settings(SETTINGS, "emlc-k1"),
+        training=SETTINGS["training"],
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule ablations:
+    input:
+        records=lambda wildcards: files_of(ablation_runs(SETTINGS), "record.json"),
+        probes=lambda wildcards: probes_of(gradient_runs(SETTINGS)),
+        sources=sources("pipelines.ablations"),
+    output:
+        csv="results/ablations.csv",
+        gradients="results/gradients.csv",
+        md="results/ablations.md",
+    log:
+        "results/logs/ablations.log",
+    params:
+        runs=f"results/runs/{PROFILE}",
+        probes=f"results/probes/{PROFILE}",
+        shown=[SETTINGS["selection"], SETTINGS.get("ablations")],
+        folder=subpath(output.csv, parent=True),
+    shell:
+        "python -m pipelines.ablations --config results/settings.json --runs {params.runs:q} --probes {params.probes:q}"
+        " --out {params.folder:q} > {log:q} 2>&1"

@@ -1,0 +1,97 @@
+"""Probes: observing changes nothing, and what is noted is what the networks say."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from emlc.errors import SuiteError
+from emlc.records import read_record
+from pipelines.probe import load_probe, probes
+from pipelines.settings import Run
+from tests.pipelines.evidence import COLUMN, evidence_profile
+
+RUNS = [Run(method, *COLUMN.values(), 0) for method in ("emlc-k1", "emlc-k5", "mlc")]
+
+
+@pytest.fixture(scope="module")
+def watched(trained):
+    return probes(evidence_profile(), RUNS, trained / "probes")
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.method)
+def test_observing_changes_nothing_of_the_run(watched, trained, run):
+    record = read_record(trained / "runs" / run.folder / "record.json")
+    assert watched[run].history == record["epochs"]
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.method)
+def test_recovery_is_that_of_the_soft_labels(watched, run):
+    probe = watched[run]
+    given, true = probe.arrays["noisy_labels"], probe.arrays["true_labels"]
+    right = probe.arrays["soft_labels"].argmax(axis=1) == true
+    wrong = given != true
+    assert 0 < wrong.sum() < len(wrong)
+    assert probe.epochs[-1]["recovery"] == pytest.approx(100 * right.mean(), abs=1e-5)
+    assert probe.epochs[-1]["wrong_recovery"] == pytest.approx(100 * right[wrong].mean(), abs=1e-5)
+    np.testing.assert_allclose(probe.arrays["soft_labels"].sum(axis=1), 1, rtol=1e-5)
+    assert [row["epoch"] for row in probe.epochs] == [0, 1]
+
+
+def test_only_a_teacher_with_a_gate_has_weights_and_two_gradients(watched):
+    emlc, _, mlc = watched.values()
+    assert emlc.arrays["retained"].shape == emlc.arrays["noisy_labels"].shape
+    assert ((emlc.arrays["retained"] > 0) & (emlc.arrays["retained"] < 1)).all()
+    norms = {"supervised_body", "supervised_gate", "meta_body", "meta_gate"}
+    assert set(emlc.epochs[0]) - set(mlc.epochs[0]) == norms
+    assert all(0 < row[name] < math.inf for row in emlc.epochs for name in norms)
+    assert mlc.arrays["retained"].shape == (0,)
+
+
+def test_retained_labels_are_mixed_in_with_their_weight(watched):
+    """q of the given label is at least its weight, and 1 - w is shared by the teacher's prediction."""
+    arrays = watched[RUNS[0]].arrays
+    rows = np.arange(len(arrays["retained"]))
+    of_given = arrays["soft_labels"][rows, arrays["noisy_labels"]]
+    assert (of_given > arrays["retained"]).all()
+    assert of_given.max() < 1
+
+
+def test_a_probe_of_another_profile_is_refused(trained):
+    other = evidence_profile(training={**evidence_profile()["training"], "lr": 0.06})
+    with pytest.raises(SuiteError, match="is not of this profile"):
+        probes(other, RUNS[:1], trained / "probes")
+
+
+def test_a_method_that_corrects_nothing_is_refused():
+    from pipelines.observation import Observer
+
+    class Nothing:
+        pass
+
+    observer = Observer.__new__(Observer)
+    with pytest.raises(SuiteError, match="Nothing corrects no labels"):
+        observer.corrected(Nothing())
+
+
+def test_something_else_is_no_probe(trained):
+    with pytest.raises(SuiteError, match=r"data\.npz"):
+        load_probe(trained / "data.npz")
+
+
+def test_gradient_halves_by_one_real_step(trained):
+    """The noted norms come from steps in which the other half of equation 12 has no weight."""
+    from pipelines.metagrad import prepared
+    from pipelines.observation import gradient_norms
+
+    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
+    method, feed = prepared(evidence_profile(), RUNS[0], trained / "data.npz", task, momentum=0.9)
+    method.student.float()
+    method.teacher.float()
+    before = [value.clone() for value in method.teacher.parameters()], feed.noisy.position
+    norms = gradient_norms(method, feed)
+    assert all(torch.equal(*pair) for pair in zip(method.teacher.parameters(), before[0], strict=True))
+    assert feed.noisy.position == before[1]
+    assert norms["supervised_gate"] > norms["meta_gate"] > 0
+    torch.use_deterministic_algorithms(False)

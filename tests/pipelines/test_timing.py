@@ -1,0 +1,47 @@
+"""The timing table: ratios by hand, and the whole step on a tiny network."""
+
+import pandas as pd
+import pytest
+import torch
+
+from pipelines.settings import DEFAULT_PROFILE
+from pipelines.timing import CASES, METHODS, main, summarise
+
+
+@pytest.fixture(autouse=True)
+def _restored(monkeypatch):
+    monkeypatch.setattr("pipelines.timing.use_reproducible_kernels", lambda: None)
+    threads = torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+def test_ratios_are_taken_within_rounds():
+    rows = [("MLC", 0, 10.0), ("MLC", 1, 40.0), ("MLC", 2, 12.0), ("EMLC", 0, 5.0), ("EMLC", 1, 10.0), ("EMLC", 2, 4.0)]
+    measured = pd.DataFrame(rows, columns=["method", "round", "iteration_ms"]).assign(peak_mib=1.5)
+    mlc, emlc = summarise(measured, CASES[0], ["MLC"]).to_dict("records")
+    assert (mlc["method"], mlc["iteration_ms"], mlc["times faster than MLC"]) == ("MLC", 12.0, 1.0)
+    # 10/5, 40/10, 12/4: their median is 3, while the ratio of the medians is 2.4.
+    assert (emlc["times faster than MLC"], emlc["n"], emlc["peak_mib"]) == (3.0, 3, 1.5)
+    assert (emlc["times faster than MLC (q1)"], emlc["times faster than MLC (q3)"]) == (2.5, 3.5)
+    assert emlc["epoch_s"] == pytest.approx(0.005 * 50)
+
+
+def test_the_step_times_every_method_on_the_network_asked_for(tmp_path):
+    network = ["--model", "cnn-small", "--width", "2", "--side", "8", "--channels", "1", "--batch", "10"]
+    options = ["--config", str(DEFAULT_PROFILE), "--rounds", "3", "--epoch-images", "1005", "--out", str(tmp_path)]
+    assert main([*network, *options]) == 0
+    table = pd.read_csv(tmp_path / "timing.csv")
+    assert len(table) == len(METHODS)
+    assert set(table["net"]) == {"cnn-small, width 2 (8x8x1)"}
+    assert (table["iteration_ms"] > 0).all()
+    assert (table["n"] == 3).all()
+    torch.testing.assert_close(
+        torch.tensor(table["epoch_s"]), torch.tensor(table["iteration_ms"]) / 1000 * 100, rtol=1e-3, atol=2e-6
+    )
+    memory = table.set_index("method")["peak_mib"]
+    assert memory["EMLC (k=5)"] > memory["EMLC (k=1)"] > memory["Cross-Entropy"] > 0
+    page = (tmp_path / "timing.md").read_text()
+    assert "1.97 times for EMLC (k=1) and 2.09 times for EMLC (k=5)" in page
+    assert "times faster than MLC (double backward)" in page
