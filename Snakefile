@@ -19,6 +19,7 @@ include: "pipelines/pretraining.smk"
 include: "pipelines/runs.smk"
 include: "pipelines/tables.smk"
 include: "pipelines/evidence.smk"
+include: "pipelines/ledger.smk"
 
 
 localrules:
@@ -27,8 +28,8 @@ localrules:
 
 rule all:
     input:
-        "results/table1.md",
-        "results/compare_table1.md",
+        f"results/{TABLE}.md",
+        f"results/compare_{TABLE}.md" if PUBLISHED else [],
         "results/figures/convergence.png",
 
 
@@ -42,5 +43,5 @@ onstart:
 
 onsuccess:
     # A failed run leaves a record, so that the table is built without it; the command still must not look successful.
-    if Path("results/table1.json").exists():
-        shell("python -m pipelines.failures results/table1.json")
+    if Path(f"results/{TABLE}.json").exists():
+        shell(f"python -m pipelines.failures results/{TABLE}.json")

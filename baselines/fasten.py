@@ -34,7 +34,7 @@ class FasTEN(Method):
 
     The noisy head learns the given labels; what it says of clean images is, in every step, an estimate of the
     transition matrix, through which the clean head is trained on noisy images. Noisy and clean images go through the
-    backbone separately, so each has batch statistics of its own.
+    backbone separately, so each has batch statistics of its own: the arithmetic of two Cross-Entropy steps.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
@@ -77,7 +77,13 @@ class MetaNet(nn.Module):
 
 
 class MLC(Method):
-    """Student on soft labels and half of each clean batch; correction network by the meta-gradient."""
+    """Student on soft labels and half of each clean batch; correction network by the meta-gradient.
+
+    Arithmetic with clean batches as large as the noisy ones, k = 1: the student's step on one and a half batches, the
+    clean gradient on half a one and a Jacobian-vector product along the stored pass; 8/3 = 2.67 Cross-Entropy steps.
+    For k > 1 each step but the first of k takes a second clean gradient: half a Cross-Entropy step more. Measured on
+    a CPU with ResNet-18 of width 16, k = 1: 2.9.
+    """
 
     Options = Options
 
@@ -88,14 +94,16 @@ class MLC(Method):
         teacher = MetaNet(self.student.feature_dim, setting.num_classes, options, setting.initial)
         self.teacher = teacher.to(setting.device)
         self.optimiser = student_sgd(self.student, setting.training)
-        self.teacher_optimiser = torch.optim.Adam(self.teacher.parameters(), lr=options.teacher_lr, amsgrad=True)
+        self.teacher_optimiser = torch.optim.Adam(
+            self.teacher.parameters(), lr=options.teacher_lr, amsgrad=True, fused=True
+        )
         self.accumulated = [torch.zeros_like(parameter) for parameter in self.teacher.parameters()]
         self.steps_taken = 0
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
         evaluation, training = halves(clean)
-        before = {name: value.detach().clone() for name, value in self.student.named_parameters()}
+        before = {name: value.detach() for name, value in self.student.named_parameters()}
         tape, logits, soft_targets, loss = self._learn(noisy, training)
         after = dict(self.student.named_parameters())
         objective, feedback = clean_feedback(self.student, after, evaluation.inputs, evaluation.labels)
@@ -139,7 +147,7 @@ class MLC(Method):
         self.steps_taken += 1
         if self.steps_taken % self.options.gradient_steps == 0:
             for parameter, total in zip(self.teacher.parameters(), self.accumulated, strict=True):
-                parameter.grad = total
+                assign_gradient(parameter, total)
             self.teacher_optimiser.step()
 
 

@@ -133,7 +133,10 @@ class MSLC(Method):
         self.beta = WeightNet(options.hidden, setting.initial).to(setting.device)
         self.optimiser = student_sgd(self.student, setting.training)
         self.mixing_optimiser = torch.optim.Adam(
-            (*self.alpha.parameters(), *self.beta.parameters()), lr=options.mixing_lr, weight_decay=options.weight_decay
+            (*self.alpha.parameters(), *self.beta.parameters()),
+            lr=options.mixing_lr,
+            weight_decay=options.weight_decay,
+            fused=True,
         )
         given = F.one_hot(setting.noisy_labels, setting.num_classes)
         self.memory = LabelMemory(given.to(torch.get_default_dtype()))

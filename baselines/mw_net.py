@@ -45,7 +45,7 @@ class MWNet(Method):
         self.weight_net = WeightNet(options.hidden, setting.initial).to(setting.device)
         self.optimiser = student_sgd(self.student, setting.training)
         self.weight_optimiser = torch.optim.Adam(
-            self.weight_net.parameters(), lr=options.weight_lr, weight_decay=options.weight_decay
+            self.weight_net.parameters(), lr=options.weight_lr, weight_decay=options.weight_decay, fused=True
         )
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:

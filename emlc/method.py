@@ -113,8 +113,8 @@ class EMLC(Method):
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Make k student steps on corrected labels, then one teacher step on equation 12."""
-        soft_targets, ce, bce = self._teach(noisy, clean)
-        window, losses = self._learn(noisy, clean, soft_targets)
+        soft_targets, ce, bce = self.teach(noisy, clean)
+        window, losses = self.learn(noisy, clean, soft_targets)
         meta = surrogate_loss(self.meta_gradient(window), soft_targets)
         options = self.options
         self.teacher_optimiser.zero_grad()
@@ -127,7 +127,7 @@ class EMLC(Method):
         """Return the soft labels [n, C] that the student would be trained on."""
         return self.teacher(inputs, labels).soft_targets
 
-    def _teach(self, noisy: Batch, clean: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    def teach(self, noisy: Batch, clean: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
         """Return the soft targets of each look-ahead step, L_CE and L_BCE, from one forward pass of the teacher."""
         count = len(noisy.labels)
         features, prediction = self.teacher.encode(torch.cat([noisy.inputs, clean.inputs]))
@@ -143,7 +143,7 @@ class EMLC(Method):
         every_second = torch.arange(len(labels), device=labels.device) % 2 == 0
         return torch.where(every_second, corrupted, labels)
 
-    def _learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
+    def learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
         """Take the k real student steps and return what a meta-gradient needs to look back on them."""
         velocity = {name: self.optimiser.velocity(value) for name, value in self.student.named_parameters()}
         chunks = noisy.inputs.chunk(self.look_ahead)

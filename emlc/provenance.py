@@ -21,7 +21,20 @@ _ENTRY = {
         "noise_type": {"type": "string"},
         "noise_rates": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 1},
         "defect": {"type": "string"},
+        "also": {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+        "clean_labels": {"type": "integer", "minimum": 0},
         "comparable": {"type": "boolean"},
+        "evidence": {"enum": ["verified", "inferred", "unknown"]},
+        "explanation": {"type": "string", "minLength": 1},
+    },
+}
+_ABSENT = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["method", "datasets", "evidence", "explanation"],
+    "properties": {
+        "method": {"type": "string", "minLength": 1},
+        "datasets": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
         "evidence": {"enum": ["verified", "inferred", "unknown"]},
         "explanation": {"type": "string", "minLength": 1},
     },
@@ -33,6 +46,7 @@ _SCHEMA = {
     "properties": {
         "vocabulary": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
         "cells": {"type": "array", "items": _ENTRY},
+        "absent": {"type": "array", "items": _ABSENT},
     },
 }
 
@@ -57,6 +71,10 @@ class Defect:
         Only cells of this type; None for all.
     noise_rates : tuple of float
         Only cells of these rates; empty for all.
+    also : tuple of str
+        The cells' other defects, words of the vocabulary too.
+    clean_labels : int or None
+        True labels used for the number, to train and to select; None where not known.
     """
 
     method: str
@@ -67,6 +85,13 @@ class Defect:
     explanation: str
     noise_type: str | None = None
     noise_rates: tuple[float, ...] = ()
+    also: tuple[str, ...] = ()
+    clean_labels: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All defects, the one that weighs most first."""
+        return (self.name, *self.also)
 
     def covers(self, cell: Cell) -> bool:
         """Whether the published `cell` has this defect."""
@@ -78,8 +103,27 @@ class Defect:
         )
 
 
+@dataclass(frozen=True)
+class Absence:
+    """A result that a reader would look for in a published table and not find.
+
+    Attributes
+    ----------
+    method : str
+    datasets : tuple of str
+        Of the half of the table where it is missing.
+    evidence, explanation : str
+        As in :class:`Defect`.
+    """
+
+    method: str
+    datasets: tuple[str, ...]
+    evidence: str
+    explanation: str
+
+
 def read_provenance(path: Path) -> list[Defect]:
-    """Read a provenance file.
+    """Read the defects of a provenance file.
 
     Raises
     ------
@@ -87,16 +131,25 @@ def read_provenance(path: Path) -> list[Defect]:
         If the file cannot be read, is not YAML, breaks the schema or uses a defect that its vocabulary does not
         explain.
     """
-    content = _load(Path(path))
+    return [_defect(entry) for entry in _checked(Path(path))["cells"]]
+
+
+def read_absences(path: Path) -> list[Absence]:
+    """Read what a provenance file says is absent from the tables; fails as :func:`read_provenance` does."""
+    entries = _checked(Path(path)).get("absent", [])
+    return [Absence(**{**entry, "datasets": tuple(entry["datasets"])}) for entry in entries]
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    content = _load(path)
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))
     if fault is not None:
         raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {_one_line(fault.message)}")
     for entry in content["cells"]:
-        if entry["defect"] not in content["vocabulary"]:
-            raise SuiteError(
-                f"{path}: defect {entry['defect']!r} of {entry['method']} is not in its vocabulary; add it there"
-            )
-    return [_defect(entry) for entry in content["cells"]]
+        for name in (entry["defect"], *entry.get("also", ())):
+            if name not in content["vocabulary"]:
+                raise SuiteError(f"{path}: defect {name!r} of {entry['method']} is not in its vocabulary; add it there")
+    return content
 
 
 def defect_of(cell: Cell, provenance: Sequence[Defect]) -> Defect | None:
@@ -124,8 +177,9 @@ def _load(path: Path) -> Any:
 
 
 def _defect(entry: dict[str, Any]) -> Defect:
-    rest = {key: value for key, value in entry.items() if key not in ("defect", "noise_rates")}
-    return Defect(name=entry["defect"], noise_rates=tuple(entry.get("noise_rates", ())), **rest)
+    lists = {key: tuple(entry.get(key, ())) for key in ("noise_rates", "also")}
+    rest = {key: value for key, value in entry.items() if key not in ("defect", *lists)}
+    return Defect(name=entry["defect"], **lists, **rest)
 
 
 def _one_line(message: object) -> str:

@@ -99,7 +99,8 @@ def kendall_tau(first: Sequence[float], second: Sequence[float]) -> tuple[float,
 def _p_value(difference: float, own: tuple[float, int], theirs: tuple[float, int] | None, alternative: str) -> float:
     """p-value of "the true difference is zero" against `alternative` (scipy's words for it)."""
     std, n = own
-    if std == 0 and (theirs is None or theirs[0] == 0):
+    # A spread whose square is no floating-point number is as good as none.
+    if sum(spread**2 / size for spread, size in (own, theirs or own)) == 0:
         return _limit(difference, alternative)
     if theirs is not None:
         test = stats.ttest_ind_from_stats(difference, std, n, 0.0, *theirs, equal_var=False, alternative=alternative)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from emlc.artefacts import canonical_json, sha256_bytes
 from emlc.errors import SuiteError
 from emlc.noise import SAMPLERS, Labels, Matrix, check_rate, checked_labels, checked_matrix
-from emlc.splits import SPLITS, Indices
+from emlc.splits import SPLITS, Indices, Split
 
 SCHEMA = "emlc.task/1"
 
@@ -138,6 +138,11 @@ class Task(TaskSpec):
     def num_classes(self) -> int:
         """Number of classes, C."""
         return len(self.matrix)
+
+    @property
+    def sets(self) -> Split:
+        """The three sets of images."""
+        return Split(self.clean_indices, self.validation_indices, self.noisy_indices)
 
     @property
     def effective_rate(self) -> float:

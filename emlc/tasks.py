@@ -1,6 +1,6 @@
 """The task: one dataset, one split and one noise draw for one seed. Every method of a comparison trains on the same."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,8 @@ def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, see
     ----------
     arrays : Arrays
     spec : TaskSpec
-        Its kind names the label set, e.g. ``human-aggre``. The task's rate is the fraction of wrong labels among all
-        given ones and its sampling is ``given``, whatever the spec says of the two.
+        Its kind names the label set, e.g. ``human-aggre``, and its rate is what is known of it; its sampling has to be
+        ``given``.
     labels : array of int [N]
         The given label of every training image, in the dataset's order.
     seed : int
@@ -87,14 +87,15 @@ def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, see
     Raises
     ------
     SuiteError
-        If the labels do not fit the dataset, the kind is the name of drawn noise, or the split is impossible.
+        If the labels do not fit the dataset, kind or sampling are those of drawn noise, or the split is impossible.
     """
     if spec.kind in KINDS:
         raise SuiteError(f"noise kind {spec.kind!r} is drawn; given labels need a name of their own, e.g. human-aggre")
+    if spec.sampling != GIVEN:
+        raise SuiteError(f"given labels cannot have sampling {spec.sampling!r}; say {GIVEN!r}")
     labels = checked_labels(labels, arrays.num_classes)
     if len(labels) != len(arrays.train_labels):
         raise SuiteError(f"{len(labels)} labels given for {len(arrays.train_labels)} training images")
-    spec = replace(spec, rate=float(np.mean(labels != arrays.train_labels)), sampling=GIVEN)
     split = _draw_split(arrays, spec, seed)
     counts = confusion_counts(arrays.train_labels, labels, arrays.num_classes)
     matrix = counts / counts.sum(axis=1, keepdims=True)

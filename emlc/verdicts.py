@@ -141,7 +141,7 @@ def _missing(measured: Cell) -> str:
 
 def _caveats(measured: Cell, defect: Defect | None) -> str:
     inferred = " (inferred)" if defect is not None and defect.evidence == "inferred" else ""
-    known = "" if defect is None else f"; known defect of the published number: {defect.name}{inferred}"
+    known = "" if defect is None else f"; known defect of the published number: {', '.join(defect.names)}{inferred}"
     return known + (f"; status of the measured cell: {measured.status}" if _failed(measured) else "")
 
 

@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 
 from emlc.artefacts import write_text
 from emlc.data import open_dataset
+from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
 from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
@@ -12,12 +13,15 @@ from pipelines.settings import (
     ROOT,
     SIMCLR,
     Run,
+    column_datasets,
     dataset_options,
     encoder_file,
+    human_labels,
     method_settings,
     pretraining_spec,
     run_spec,
     runs,
+    table_facts,
     task_folder,
     task_spec,
     validated,
@@ -33,6 +37,7 @@ except SuiteError as error:
 
 PROFILE = SETTINGS["profile"]
 TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
+TABLE, PUBLISHED = table_facts(SETTINGS)["name"], table_facts(SETTINGS).get("published", [])
 
 
 wildcard_constraints:
@@ -88,16 +93,33 @@ def fidelity_column(wildcards):
 def pointers():
     """Every .dvc file of the profile's datasets, by the file that it pins (relative to the repository)."""
     names = {column["dataset"] for column in SETTINGS["columns"]}
+    labelled = {column["dataset"] for column in SETTINGS["columns"] if column["noise"] in HUMAN_KINDS}
     datasets = [open_dataset(name, dataset_options(SETTINGS, name)) for name in sorted(names)]
     pinned = [pointer for dataset in datasets for pointer in dataset.pointers if pointer.endswith(".dvc")]
+    pinned += [human_labels(SETTINGS, name) for name in sorted(labelled)]
     return {str(read_pointer(ROOT / pointer).target.relative_to(ROOT)): pointer for pointer in pinned}
+
+
+def offered(*files):
+    """Those of some files that a rule makes."""
+    made = {str(output) for rule in workflow.rules for output in rule.output}
+    return [file for file in files if file in made]
 
 
 def dataset_files(wildcards):
     """The files that a dataset is prepared from."""
     dataset = open_dataset(wildcards.dataset, dataset_options(SETTINGS, wildcards.dataset))
-    by_pointer = {pointer: file for file, pointer in POINTERS.items()}
-    return [by_pointer.get(pointer, pointer) for pointer in dataset.pointers]
+    return [pinned_file(pointer) for pointer in dataset.pointers]
+
+
+def pinned_file(source):
+    """The file that a .dvc file pins; any other source is the user's own."""
+    return next((file for file, pointer in POINTERS.items() if pointer == source), source)
+
+
+def human_file(wildcards):
+    """The human labels of a task: one file, or none if its noise is drawn."""
+    return [f"results/human/{wildcards.dataset}.npz"] if wildcards.noise in HUMAN_KINDS else []
 
 
 POINTERS = pointers()

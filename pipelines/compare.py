@@ -18,7 +18,7 @@ from emlc.artefacts import write_json, write_text
 from emlc.cells import PUBLISHED_COLUMNS, RESULT_COLUMNS, Cell, read_cells, read_published
 from emlc.comparison import DEFAULT_TOLERANCE, Comparison, RankAgreement, Row, compare, rank_agreement
 from emlc.errors import SuiteError
-from emlc.provenance import read_provenance
+from emlc.provenance import Absence, read_absences, read_provenance
 from emlc.verdicts import DEVIATES, RULE, SIGNIFICANCE, judge
 from pipelines.cli import Parser, run
 from pipelines.compare_page import as_markdown, summary
@@ -34,16 +34,14 @@ def main(argv: Sequence[str]) -> int:
     outputs = [path for path in (arguments.json, arguments.md) if path is not None]
     _refuse_overwriting([arguments.result, arguments.published], outputs)
     provenance = arguments.published.parent / "provenance.yaml"
-    comparison = compare(
-        read_published(arguments.published),
-        read_cells(arguments.result),
-        arguments.tolerance,
-        read_provenance(provenance) if provenance.exists() else (),
-    )
+    published = read_published(arguments.published)
+    defects = read_provenance(provenance) if provenance.exists() else ()
+    comparison = compare(published, read_cells(arguments.result), arguments.tolerance, defects)
+    absences = _absences(read_absences(provenance), published) if provenance.exists() else []
     if arguments.json is not None:
-        write_json(arguments.json, as_json(comparison))
+        write_json(arguments.json, as_json(comparison) | {"absent": [asdict(absence) for absence in absences]})
     if arguments.md is not None:
-        write_text(arguments.md, as_markdown(comparison, f"{arguments.result.name} against the paper"))
+        write_text(arguments.md, as_markdown(comparison, f"{arguments.result.name} against the paper", absences))
     print(summary(comparison))
     return int(comparison.counts[DEVIATES] > 0)
 
@@ -59,6 +57,12 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "rank_agreement": [_rank_json(rank) for rank in comparison.ranks],
         "not_in_the_paper": [_cell_json(cell, RESULT_COLUMNS) for cell in comparison.unpublished],
     }
+
+
+def _absences(absences: Sequence[Absence], published: Sequence[Cell]) -> list[Absence]:
+    """Those of the datasets of a published table."""
+    datasets = {cell.dataset for cell in published}
+    return [absence for absence in absences if datasets & {*absence.datasets}]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from emlc.cells import Cell
 from emlc.comparison import Comparison, RankAgreement, Row
-from emlc.provenance import Defect
+from emlc.provenance import Absence, Defect
 from emlc.verdicts import NOT_RUN, RULE, VERDICTS
 
 RANKS = """\
@@ -22,14 +22,16 @@ def summary(comparison: Comparison) -> str:
     return f"{len(comparison.rows)} published cells: {counts} (tolerance {comparison.tolerance:g} accuracy points)"
 
 
-def as_markdown(comparison: Comparison, title: str) -> str:
-    """Return the comparison as a Markdown page."""
+def as_markdown(comparison: Comparison, title: str, absences: Sequence[Absence] = ()) -> str:
+    """Return the comparison, and what the published table leaves out, as a Markdown page."""
     parts = [f"# {title}", f"**{summary(comparison)}.**", "## Cells", _cell_table(comparison.rows), "## Rank agreement"]
     parts += [RANKS, _rank_table(comparison.ranks) if comparison.ranks else "No method of the paper has been measured."]
     if comparison.unpublished:
         parts += ["## Not in the paper", _unpublished_table(comparison.unpublished)]
     if any(row.defect for row in comparison.rows):
         parts += ["## Known defects of the published numbers", _defect_table(comparison.rows)]
+    if absences:
+        parts += ["## Not in the published table", _absence_table(absences)]
     return "\n\n".join([*parts, "## How the verdict is made", RULE]) + "\n"
 
 
@@ -98,11 +100,26 @@ def _defect_table(rows: Sequence[Row]) -> str:
                 "Method": defect.method,
                 "Dataset": defect.dataset,
                 "Noise": ", ".join(_noise(cell.noise_type, cell.noise_rate) for cell in cells),
-                "Defect": defect.name,
+                "Defect": ", ".join(defect.names),
+                "Clean labels": "" if defect.clean_labels is None else f"{defect.clean_labels:,}",
                 "Evidence": defect.evidence,
                 "What is known": defect.explanation,
             }
             for defect, cells in covered.items()
+        ]
+    )
+
+
+def _absence_table(absences: Sequence[Absence]) -> str:
+    return _table(
+        [
+            {
+                "Method": absence.method,
+                "Dataset": ", ".join(absence.datasets),
+                "Evidence": absence.evidence,
+                "What is known": absence.explanation,
+            }
+            for absence in absences
         ]
     )
 

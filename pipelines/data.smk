@@ -33,9 +33,26 @@ rule prepare:
         " --out {output:q} > {log:q} 2>&1"
 
 
+rule human:
+    input:
+        files=dataset_files,
+        labels=lambda wildcards: pinned_file(human_labels(SETTINGS, wildcards.dataset)),
+        sources=sources("pipelines.human"),
+    output:
+        "results/human/{dataset}.npz",
+    log:
+        "results/logs/human/{dataset}.log",
+    params:
+        options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
+    shell:
+        "python -m pipelines.human --config results/settings.json --dataset {wildcards.dataset:q}"
+        " --out {output:q} > {log:q} 2>&1"
+
+
 rule inject:
     input:
         data="results/data/{dataset}.npz",
+        human=human_file,
         sources=sources("pipelines.inject"),
     output:
         f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.npz",
@@ -44,7 +61,8 @@ rule inject:
     params:
         split=lambda wildcards: ["--split", wildcards.split.strip("/")] if wildcards.split else [],
         spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
+        human=lambda wildcards, input: ["--human", *input.human] if input.human else [],
     shell:
         "python -m pipelines.inject --config results/settings.json --data {input.data:q} --dataset {wildcards.dataset:q}"
         " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"
-        " {params.split:q} --out {output:q} > {log:q} 2>&1"
+        " {params.split:q} {params.human:q} --out {output:q} > {log:q} 2>&1"

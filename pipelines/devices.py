@@ -5,6 +5,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from emlc.errors import SuiteError
+from pipelines.slots import take_slot
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,9 @@ def use_reproducible_kernels() -> None:
 def open_device(name: str, threads: int) -> "torch.device":
     """Return the device that a profile's ``device`` means here, with torch set to deterministic algorithms.
 
+    A GPU is one that no other run on this machine has (:mod:`pipelines.slots`), for the rest of this process's life;
+    where all are busy, this waits. Which GPUs there are, ``CUDA_VISIBLE_DEVICES`` says.
+
     Parameters
     ----------
     name : {"auto", "cpu", "cuda"}
@@ -42,11 +46,43 @@ def open_device(name: str, threads: int) -> "torch.device":
     """
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SuiteError("the profile asks for device cuda but PyTorch sees no GPU; use --config device=cpu (or auto)")
+    kind = find_device(name).type
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    # That also fills all new memory, at a cost in every small kernel; nothing here reads memory before writing it.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    _keep_freed_memory()
+    if kind == "cpu":
+        return torch.device("cpu")
+    # By UUID: the same number may mean different GPUs in processes that see different ones.
+    slot = take_slot([str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())])
+    torch.cuda.set_device(slot)
+    return torch.device("cuda", slot)
+
+
+def find_device(name: str) -> "torch.device":
+    """Return what a profile's ``device`` means here without taking it: the CPU, or the first GPU.
+
+    Raises
+    ------
+    SuiteError
+        If it is ``cuda`` and there is no GPU.
+    """
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SuiteError("the profile asks for device cuda but PyTorch sees no GPU; use --config device=cpu (or auto)")
+    return torch.device("cuda:0" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _keep_freed_memory() -> None:
+    """Stop glibc from handing the activations of a step back to the system and fetching them anew in the next one.
+
+    It returns free memory beyond twice the largest block that was ever freed, 32 MiB at most (mallopt(3)).
+    """
+    import torch
+
+    torch.empty(31 << 20, dtype=torch.uint8)
 
 
 def device_name(device: "torch.device") -> str:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from emlc.data import open_dataset
+from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
-from pipelines.devices import device_name, open_device
+from pipelines.devices import device_name, find_device
 from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.plan_hours import pretraining_key, recorded_times, run_key
 from pipelines.pointers import read_pointer
@@ -26,6 +27,7 @@ from pipelines.settings import (
     Settings,
     dataset_options,
     encoder_file,
+    human_labels,
     initialisation,
     load_settings,
     pretraining_spec,
@@ -93,7 +95,21 @@ def _data_items(settings: Settings, name: str, root: Path) -> list[Item]:
     return [
         *(Item("fetch", dataset.title, (_target(file, root),), source_bytes(file)) for file in pinned),
         Item("prepare", dataset.title, (f"results/data/{name}.npz",), sizes.prepared),
+        *_human_items(settings, name, root),
         Item("inject", dataset.title, tasks, sizes.task),
+    ]
+
+
+def _human_items(settings: Settings, name: str, root: Path) -> list[Item]:
+    columns = [column for column in settings["columns"] if column["dataset"] == name]
+    if not any(column["noise"] in HUMAN_KINDS for column in columns):
+        return []
+    title = open_dataset(name, dataset_options(settings, name)).title
+    file = root / human_labels(settings, name)
+    size = source_bytes(file)  # also of the prepared labels: the true ones and every label set, 8 bytes each
+    return [
+        Item("fetch", f"{title}, human labels", (_target(file, root),), size),
+        Item("human", title, (f"results/human/{name}.npz",), size),
     ]
 
 
@@ -188,7 +204,7 @@ def main(argv: Sequence[str]) -> int:
 def _device_here(settings: Settings) -> str:
     """Return the name of the device that the profile means here, or what it asks for if that is not there."""
     try:
-        return device_name(open_device(settings["device"], settings["threads"]))
+        return device_name(find_device(settings["device"]))
     except SuiteError:
         return f"{settings['device']} (none on this machine)"
 

@@ -12,7 +12,7 @@ from pipelines.pretrain import SCHEMA as PRETRAINING_SCHEMA
 
 
 def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
-    """Return what decides how long an epoch of a run takes: dataset, device, network, method, options, batch size.
+    """Return what decides how long an epoch takes: dataset, device, network, method, options, batch size, precision.
 
     Parameters
     ----------
@@ -23,7 +23,9 @@ def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
     spec : mapping
         :func:`pipelines.settings.run_spec`.
     """
-    parts = [spec["model"], spec["implementation"], spec["options"], spec["training"]["batch_size"]]
+    training = spec["training"]
+    arithmetic = [training["batch_size"], training.get("precision", "float32")]
+    parts = [spec["model"], spec["implementation"], spec["options"], *arithmetic]
     return canonical_json([title, device, *parts])
 
 

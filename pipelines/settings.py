@@ -13,13 +13,18 @@ from jsonschema.validators import extend
 from emlc.artefacts import read_json
 from emlc.cells import Cell
 from emlc.data import open_dataset
+from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
+from emlc.task_data import GIVEN
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PROFILE = ROOT / "config" / "config.yaml"
 
 SIMCLR = "simclr"
 """The ``initialisation`` that needs a dataset's ``pretraining``."""
+
+TABLE_1 = {"name": "table1", "title": "Table 1", "published": "published/table1.csv"}
+"""The table that a profile makes if it does not say another."""
 
 Settings = dict[str, Any]
 
@@ -124,10 +129,20 @@ def _check_columns(settings: Mapping[str, Any]) -> None:
         if column["dataset"] not in settings["datasets"]:
             known = ", ".join(settings["datasets"])
             raise SuiteError(f"{key}.dataset: unknown dataset {column['dataset']!r}; known: {known}")
+        if column["noise"] in HUMAN_KINDS:
+            _check_human(settings, column, key)
         # Its runs would lie in the same folders, whatever the sampling.
         first = seen.setdefault((column["dataset"], column["noise"], column["rate"]), position)
         if first != position:
             raise SuiteError(f"{key}: dataset, noise and rate are those of columns.{first}; leave one of them out")
+
+
+def _check_human(settings: Mapping[str, Any], column: Mapping[str, Any], key: str) -> None:
+    if "human_labels" not in settings["datasets"][column["dataset"]]:
+        missing = f"datasets.{column['dataset']}.human_labels"
+        raise SuiteError(f"{key}.noise: {column['noise']} needs the labels' .dvc file; name it as {missing}")
+    if "sampling" in column:
+        raise SuiteError(f"{key}.sampling: human labels are given, not drawn; leave it out")
 
 
 def _check_names(settings: Settings) -> None:
@@ -311,6 +326,25 @@ def encoder_file(settings: Settings, dataset: str) -> str:
     return _pretraining(settings, dataset).get("checkpoint", trained)
 
 
+def human_labels(settings: Settings, dataset: str) -> str:
+    """Return the ``.dvc`` file that pins a dataset's human labels, relative to the repository.
+
+    Raises
+    ------
+    SuiteError
+        If the profile has no such dataset, or the dataset no human labels.
+    """
+    pointer = _named(settings, "datasets", dataset).get("human_labels")
+    if pointer is None:
+        raise SuiteError(f"config key datasets.{dataset}.human_labels: missing, yet human labels are asked for")
+    return pointer
+
+
+def table_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``name`` (of its files), the ``title`` and, if any, the ``published`` numbers of a profile's table."""
+    return settings.get("table", TABLE_1)
+
+
 def dataset_options(settings: Settings, name: str) -> dict[str, Any]:
     """Return what :func:`emlc.data.open_dataset` needs to open a dataset of the profile.
 
@@ -342,6 +376,8 @@ def _pretraining(settings: Mapping[str, Any], dataset: str) -> dict[str, Any]:
 
 
 def _sampling(settings: Settings, dataset: str, noise: str, rate: float) -> str:
+    if noise in HUMAN_KINDS:
+        return GIVEN
     for column in settings["columns"]:
         if (column["dataset"], column["noise"], column["rate"]) == (dataset, noise, rate):
             return column.get("sampling", "per-label")

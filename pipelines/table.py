@@ -10,11 +10,19 @@ from tabulate import tabulate
 
 from emlc.artefacts import read_json, write_text
 from emlc.cells import Cell, read_published
+from emlc.data.human import KINDS as HUMAN_KINDS
+from emlc.data.human import PREFIX
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 
 REFERENCE = "CIFAR-10"
 """Whose published columns stand beside a dataset that the paper does not have."""
+
+COMPARED = (
+    "*Paper* rows are published numbers, which no record here backs; differences across data sets are not comparable "
+    "and stand in parentheses."
+)
+UNCOMPARED = "No published numbers stand beside them: the paper has none for these columns."
 
 ABSENT = "–"  # noqa: RUF001  (the paper prints an en dash)
 Column = tuple[str, float | None]
@@ -59,7 +67,7 @@ def read_table(path: Path) -> dict[str, Any]:
     return table
 
 
-def as_markdown(table: dict[str, Any], published: Sequence[Cell]) -> str:
+def as_markdown(table: dict[str, Any], published: Sequence[Cell], title: str = "Table 1") -> str:
     """Return the page: one section per dataset, first those of the profile, then the paper's that have no record.
 
     Rows are the paper's methods in its order, with those that only the profile has after the method before them.
@@ -69,22 +77,24 @@ def as_markdown(table: dict[str, Any], published: Sequence[Cell]) -> str:
     table : dict
         As :func:`pipelines.aggregate.aggregate` returns it.
     published : sequence of Cell
-        The paper's table.
+        The paper's table; empty if it has none for these columns, which the page then says.
+    title : str
+        The page's.
     """
     titles = [dataset["title"] for dataset in table["datasets"]]
     absent = [title for title in dict.fromkeys(cell.dataset for cell in published) if title not in titles]
-    sections = [_section(table, published, title) for title in [*titles, *absent]]
-    return "\n\n".join([f"# Table 1, profile `{table['profile']}`", _about(table), *sections, *_failures(table)]) + "\n"
+    sections = [_section(table, published, dataset) for dataset in [*titles, *absent]]
+    head = [f"# {title}, profile `{table['profile']}`", _about(table, bool(published))]
+    return "\n\n".join([*head, *sections, *_failures(table)]) + "\n"
 
 
-def _about(table: dict[str, Any]) -> str:
+def _about(table: dict[str, Any], compared: bool) -> str:
     datasets = "; ".join(_dataset_text(dataset) for dataset in table["datasets"])
     seeds = ", ".join(str(seed) for seed in table["seeds"])
     return (
         f"Test accuracy (%), mean ± standard deviation over seeds {seeds}; protocol `{table['protocol']}`; reported is "
-        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column. *Paper* rows are published numbers, "
-        f"which no record here backs; differences across data sets are not comparable and stand in parentheses. "
-        f"Data: {datasets}."
+        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column. "
+        f"{COMPARED if compared else UNCOMPARED} Data: {datasets}."
     )
 
 
@@ -178,6 +188,8 @@ def _difference(ours: dict[str, Any] | None, theirs: Cell | None, comparable: bo
 
 def _column_name(column: Column) -> str:
     noise, rate = column
+    if noise in HUMAN_KINDS:
+        return f"{noise.removeprefix(PREFIX).capitalize()} {100 * (rate or 0):g}%"
     kind = "" if noise in ("", "sym") else f"{noise.capitalize()}. "
     return "Accuracy" if rate is None else f"{kind}{100 * rate:g}%"
 
@@ -191,10 +203,12 @@ def main(argv: Sequence[str]) -> int:
     """Run the step."""
     parser = Parser("pipelines.table", description=__doc__)
     parser.add_argument("table", type=Path, help="table in JSON (pipelines.aggregate)")
-    parser.add_argument("published", type=Path, help="the paper's table in CSV")
+    parser.add_argument("published", type=Path, nargs="?", help="the paper's table in CSV, if it has one")
+    parser.add_argument("--title", default="Table 1", help="of the page")
     parser.add_argument("--out", type=Path, required=True, help="Markdown page to write")
     args = parser.parse_args(argv)
-    write_text(args.out, as_markdown(read_table(args.table), read_published(args.published)))
+    published = read_published(args.published) if args.published else []
+    write_text(args.out, as_markdown(read_table(args.table), published, args.title))
     return 0
 
 

@@ -6,8 +6,8 @@ rule aggregate:
         records=records,
         sources=sources("pipelines.aggregate"),
     output:
-        csv="results/table1.csv",
-        json="results/table1.json",
+        csv=f"results/{TABLE}.csv",
+        json=f"results/{TABLE}.json",
         metrics="results/metrics.json",
     log:
         "results/logs/aggregate.log",
@@ -21,28 +21,31 @@ rule aggregate:
 
 rule table:
     input:
-        table="results/table1.json",
-        published="published/table1.csv",
-        compared="results/compare_table1.md",
+        table=f"results/{TABLE}.json",
+        published=PUBLISHED,
+        compared=f"results/compare_{TABLE}.md" if PUBLISHED else [],
         curves="results/figures/convergence.png",
         sources=sources("pipelines.table"),
     output:
-        "results/table1.md",
+        f"results/{TABLE}.md",
     log:
         "results/logs/table.log",
+    params:
+        title=table_facts(SETTINGS)["title"],
     shell:
-        "python -m pipelines.table {input.table:q} {input.published:q} --out {output:q} > {log:q} 2>&1"
+        "python -m pipelines.table {input.table:q} {input.published:q} --title {params.title:q} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule compare:
     input:
-        table="results/table1.csv",
-        published="published/table1.csv",
+        table=f"results/{TABLE}.csv",
+        published=PUBLISHED,
         provenance="published/provenance.yaml",
         sources=sources("pipelines.compare"),
     output:
-        md="results/compare_table1.md",
-        json="results/compare_table1.json",
+        md=f"results/compare_{TABLE}.md",
+        json=f"results/compare_{TABLE}.json",
     log:
         "results/logs/compare.log",
     shell:
@@ -56,7 +59,7 @@ rule curves:
         records=records,
         sources=sources("pipelines.curves"),
     output:
-        png="results/figures/convergence.png",
+        png=report("results/figures/convergence.png", caption="captions/convergence.rst", category="Figures"),
         svg="results/figures/convergence.svg",
         csv="results/figures/convergence.csv",
         wide=expand(

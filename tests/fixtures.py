@@ -1,9 +1,12 @@
 """Small stand-ins for the real data, in the official layouts, and where the real ones may lie."""
 
+import codecs
 import hashlib
 import io
+import pickle
 import struct
 import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,29 @@ def write_cifar_archive(path: Path, images_per_class: int, num_classes: int = 10
     train, test = (_draw(rng, patterns, images_per_class) for _ in range(2))
     members = _cifar10_members(train, test) if num_classes == 10 else _cifar100_members(train, test, num_classes)
     write_tar(path, {name: pickle_like_python2(content) for name, content in members.items()})
+
+
+def write_human_labels(path: Path, true_labels: np.ndarray, rates: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Write a label file as CIFAR-N's were, a torch zip around a pickle, and return its label sets by their keys."""
+    rng = np.random.default_rng(0)
+    human = {}
+    for key, rate in rates.items():
+        wrong = rng.permutation(len(true_labels))[: round(rate * len(true_labels))]
+        human[key] = true_labels.copy()
+        human[key][wrong] = (true_labels[wrong] + 1) % (true_labels.max() + 1)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"clean_label": true_labels, **human}, 2))
+    return human
+
+
+def torch_reads(path: Path) -> dict[str, Any]:
+    """Return what torch itself makes of a label file, allowed to make arrays only."""
+    import torch
+
+    reconstruct, dtype = np.empty(0).__reduce__()[0], type(np.dtype(np.int64))
+    allowed = [(reconstruct, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, dtype, codecs.encode]
+    with torch.serialization.safe_globals(allowed):
+        return torch.load(path, weights_only=True)
 
 
 def write_tar(path: Path, members: Mapping[str, bytes | None]) -> None:

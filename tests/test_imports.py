@@ -118,6 +118,7 @@ def run_without(refused, statement):
 
 
 LIGHT = ["fetch", "prepare", "inject", "train", "aggregate", "compare", "table", "curves", "settings", "sources", "cli"]
+LIGHT += ["claims", "splits", "report"]
 
 
 @pytest.mark.parametrize(

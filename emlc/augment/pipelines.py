@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -39,9 +40,13 @@ def _standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) ->
             f"images of {images.shape[1]} channels need as many means and standard deviations, "
             f"not {len(mean)} and {len(std)}"
         )
-    centre = torch.tensor(mean, dtype=torch.float32, device=images.device)[:, None, None]
-    spread = torch.tensor(std, dtype=torch.float32, device=images.device)[:, None, None]
-    return (images - centre) / spread
+    return (images - _per_channel(tuple(mean), images.device)) / _per_channel(tuple(std), images.device)
+
+
+@cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return float32 [C, 1, 1]; copied to the device once, not in every batch."""
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
 
 @dataclass(frozen=True)

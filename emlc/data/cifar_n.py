@@ -29,11 +29,11 @@ LABEL_SETS = {
 _TRUE_LABELS = "clean_label"
 _MAX_BYTES = 2**26
 
+Labels = NDArray[np.int64]
 
-def read_human_labels(
-    path: Path, expected_md5: str, label_set: str, true_labels: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the human labels of all training images.
+
+def read_human_labels(path: Path, expected_md5: str, true_labels: Labels) -> dict[str, Labels]:
+    """Return every set of human labels that a file has.
 
     Parameters
     ----------
@@ -41,37 +41,36 @@ def read_human_labels(
         ``CIFAR-10_human.pt`` or ``CIFAR-100_human.pt``.
     expected_md5 : str
         The pinned checksum of that file.
-    label_set : str
-        A key of :data:`LABEL_SETS`.
     true_labels : ndarray of int64 [N]
-        The dataset's own training labels, in its order.
+        The dataset's own training labels, all of them, in its order.
 
     Returns
     -------
-    ndarray of int64 [N]
-        One label per training image, in the same order.
+    dict of str to ndarray of int64 [N]
+        By keys of :data:`LABEL_SETS`; one label per training image, in the same order.
 
     Raises
     ------
     SuiteError
-        If the file is missing or has another checksum, has no such label set, or its true labels are not the
-        dataset's (another dataset, another order, or only a part of it).
+        If the file is missing or has another checksum, has no label set, or its true labels are not the dataset's
+        (another dataset, another order, or only a part of it).
     """
     found = file_digest(path, "md5")
     if found != expected_md5:
         raise SuiteError(f"{path} has md5 {found} instead of {expected_md5}; delete it and fetch it again")
     content = _read(path)
-    available = [name for name, key in LABEL_SETS.items() if key in content]
-    if label_set not in available:
-        raise SuiteError(f"{path} has no label set {label_set!r}; it has {', '.join(available) or 'none'}")
-    clean, human = (_labels(path, content, key) for key in (_TRUE_LABELS, LABEL_SETS[label_set]))
+    clean = _labels(path, content, _TRUE_LABELS)
     if not np.array_equal(clean, true_labels):
         raise SuiteError(
             f"{path}: its true labels ({len(clean):,} images) are not those of the dataset ({len(true_labels):,} "
             "images, in this order); human labels need the whole training set in the official order"
         )
-    if human.shape != clean.shape or human.min(initial=0) < 0 or human.max(initial=0) > clean.max(initial=0):
-        raise SuiteError(f"{path}: the labels {label_set!r} do not fit its true labels")
+    human = {name: _labels(path, content, key) for name, key in LABEL_SETS.items() if key in content}
+    if not human:
+        raise SuiteError(f"{path} has none of the label sets {', '.join(LABEL_SETS.values())}")
+    for name, labels in human.items():
+        if labels.shape != clean.shape or labels.min(initial=0) < 0 or labels.max(initial=0) > clean.max(initial=0):
+            raise SuiteError(f"{path}: the labels {name!r} do not fit its true labels")
     return human
 
 
@@ -88,7 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
     return load_pickled_dict(data, str(path))
 
 
-def _labels(path: Path, content: dict[str, Any], key: str) -> NDArray[np.int64]:
+def _labels(path: Path, content: dict[str, Any], key: str) -> Labels:
     labels = content.get(key)
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind != "i":
         raise SuiteError(f"{path} has no integer array {key!r}")

@@ -40,7 +40,7 @@ class Subset:
             As the whole dataset does, or if it has too few images.
         """
         arrays = self.whole.prepare(files)
-        train = stratified(arrays.train_labels, self.train, "train", self.name)
+        train = train_positions(self, arrays.train_labels)
         test = stratified(arrays.test_labels, self.test, "test", self.name)
         return Arrays(
             arrays.train_images[train],
@@ -66,6 +66,30 @@ def subset_of(whole: Dataset, train: int, test: int) -> Subset:
         train=train,
         test=test,
     )
+
+
+def whole_of(dataset: Dataset) -> Dataset:
+    """Return the dataset that `dataset` is a subset of; itself if it is none."""
+    return dataset.whole if isinstance(dataset, Subset) else dataset
+
+
+def train_positions(dataset: Dataset, whole_labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where the training images of `dataset` stand in the training set of :func:`whole_of` it, ascending.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    whole_labels : ndarray of int64 [N]
+        True training labels of the whole dataset.
+
+    Raises
+    ------
+    SuiteError
+        As :func:`stratified`.
+    """
+    if not isinstance(dataset, Subset):
+        return np.arange(len(whole_labels))
+    return stratified(whole_labels, dataset.train, "train", dataset.name)
 
 
 def stratified(labels: NDArray[np.int64], count: int, split: str, name: str) -> NDArray[np.int64]:

@@ -43,6 +43,8 @@ class Training:
     milestones : tuple of int
         Epochs (0-based) from which the learning rate is multiplied by `decay`, once each.
     decay : float
+    precision : str
+        One of :data:`emlc.precision.PRECISIONS`.
     """
 
     epochs: int
@@ -52,6 +54,7 @@ class Training:
     weight_decay: float
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
+    precision: str = "float32"
 
     def learning_rate(self, epoch: int) -> float:
         """Return the student's learning rate in `epoch` (0-based)."""
@@ -177,3 +180,12 @@ def student_sgd(student: nn.Module, training: Training) -> ReplacingSGD:
     return ReplacingSGD(
         student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
     )
+
+
+def assign_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """Set a parameter's gradient in the parameter's own memory layout.
+
+    ``torch.autograd.grad`` may return another one, of convolutions for example, which ``backward()`` converts; the
+    fused CPU optimisers read memory in order and would pair the wrong elements.
+    """
+    parameter.grad = torch.empty_like(parameter).copy_(gradient.detach())

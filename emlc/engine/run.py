@@ -17,6 +17,7 @@ from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet,
 from emlc.errors import SuiteError
 from emlc.models import Backbone, build_model
 from emlc.models.checkpoint import load_encoder
+from emlc.precision import matrix_products, memory_format
 from emlc.seeds import derive_seed
 from emlc.tasks import Task
 
@@ -61,7 +62,8 @@ class Recipe:
 def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> History:
     """Train one method on one task and return its history."""
     method = build_method(recipe, task, arrays, device)
-    return train(method, build_feed(recipe, method, task, arrays, device), recipe.training.epochs)
+    with matrix_products(recipe.training.precision):
+        return train(method, build_feed(recipe, method, task, arrays, device), recipe.training.epochs)
 
 
 def method_class(implementation: str) -> type[Method]:
@@ -83,7 +85,9 @@ def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
     cls = method_class(recipe.implementation)
 
     def build(role: str) -> nn.Module:
-        return initial_network(recipe, arrays, role).to(device)
+        network = initial_network(recipe, arrays, role)
+        network.precision = recipe.training.precision
+        return network.to(device, memory_format=memory_format(network.precision, device))
 
     setting = Setting(
         num_classes=arrays.num_classes,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -96,12 +97,16 @@ class BalancedStream(Stream):
     """Batches with every class equally often (``size // C`` times, at least once), classes in ascending order."""
 
     def _next_indices(self) -> Tensor:
-        classes = self.samples.labels.unique()
-        per_class = max(1, self.size // len(classes))
-        return torch.cat([self._draw(label, per_class) for label in classes])
+        per_class = max(1, self.size // len(self._classes))
+        return torch.cat([self._draw(members, per_class) for members in self._classes])
 
-    def _draw(self, label: Tensor, count: int) -> Tensor:
-        members = torch.nonzero(self.samples.labels == label).flatten()
+    @cached_property
+    def _classes(self) -> list[Tensor]:
+        """Positions of each class's samples; finding them makes a GPU wait, so once only."""
+        labels = self.samples.labels
+        return [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+
+    def _draw(self, members: Tensor, count: int) -> Tensor:
         order = torch.randperm(len(members), generator=self.generator, device=self.generator.device)
         return members[order[:count]]
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.func import jvp
 from torch.nn import functional as F
 
+from emlc.errors import SuiteError
 from emlc.metagrad.window import Params, logits_at
 
 
@@ -23,7 +24,14 @@ def dual_jvp(student: nn.Module, params: Params, inputs: Tensor, direction: Para
     inputs : Tensor [n, ...]
     direction : mapping of str to Tensor
         v, keyed as `params`.
+
+    Raises
+    ------
+    SuiteError
+        If the student computes in bfloat16: PyTorch's dual numbers mix types there.
     """
+    if getattr(student, "precision", "float32") == "bfloat16":
+        raise SuiteError("dual numbers do not work in bfloat16; use the tape (forward: taped) or another precision")
 
     def log_probabilities(weights: Params) -> Tensor:
         return F.log_softmax(logits_at(student, weights, inputs), dim=1)

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from emlc.metagrad.window import Params
+from emlc.precision import as_computed
 
 
 class Call(NamedTuple):
@@ -156,7 +157,8 @@ def _push(call: Call, values: Mapping[int, Tensor], tangents: Mapping[int, Tenso
     args, kwargs = _mapped((call.args, call.kwargs), lambda leaf: values.get(id(leaf), leaf))
     moved, moved_kwargs = _mapped((call.args, call.kwargs), lambda leaf: tangents.get(id(leaf)))
     rule = RULES.get(call.function, _dual_numbers)
-    return rule(call._replace(args=args, kwargs=kwargs), moved, moved_kwargs)
+    with as_computed(next(_tensors(call.output))):
+        return rule(call._replace(args=args, kwargs=kwargs), moved, moved_kwargs)
 
 
 def _refuse_overwritten(call: Call, values: Mapping[int, Tensor]) -> None:
@@ -255,7 +257,9 @@ def _recomputed_statistics(value: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     mean, variance = value["running_mean"], value["running_var"]
     if value["training"]:
         axes = [axis for axis in range(value["input"].dim()) if axis != 1]
-        variance, mean = torch.var_mean(value["input"], dim=axes, correction=0)
+        inputs = value["input"]
+        wide = torch.promote_types(inputs.dtype, torch.float32)
+        variance, mean = torch.var_mean(inputs.to(wide), dim=axes, correction=0)
     return mean, (variance + value["eps"]).rsqrt()
 
 
@@ -284,6 +288,7 @@ _LINEAR_MAPS = (
     torch.mean,
     Tensor.__getitem__,
     Tensor.flatten,
+    Tensor.float,
     Tensor.mean,
     Tensor.reshape,
     Tensor.view,

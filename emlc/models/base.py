@@ -17,13 +17,16 @@ class Backbone(nn.Module):
         Size d of one feature vector.
     classifier : nn.Linear
         Maps features [n, d] to logits [n, C]. The only parameters under this name; all others are the encoder.
+    precision : str
+        One of :data:`emlc.precision.PRECISIONS`, in which :func:`emlc.precision.encoder` computes the features.
     """
 
     feature_dim: int
     classifier: nn.Linear
+    precision: str = "float32"
 
     def features(self, images: Tensor) -> Tensor:
-        """Return pooled features [n, d] of normalised images [n, channels, H, W]."""
+        """Return pooled features [n, d] of normalised images [n, channels, H, W]; decorated with `encoder`."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:

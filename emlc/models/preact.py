@@ -5,6 +5,7 @@ from torch.nn import functional as F
 
 from emlc.models.base import Backbone, conv1x1, conv3x3
 from emlc.models.resnet import Block, stage
+from emlc.precision import encoder
 
 
 class PreActBlock(Block):
@@ -61,6 +62,7 @@ class PreActResNet18(Backbone):
         self.layer4 = stage(PreActBlock, 4 * width, 8 * width, 2, stride=2)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 8 * width]."""
         hidden = F.relu(self.bn1(self.conv1(images)))
@@ -90,6 +92,7 @@ class PreActResNet32(Backbone):
         self.bn = nn.BatchNorm2d(self.feature_dim)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 4 * width]."""
         hidden = self.layer3(self.layer2(self.layer1(self.conv1(images))))

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from emlc.errors import SuiteError
 from emlc.models.base import Backbone, conv1x1, conv3x3
+from emlc.precision import encoder
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
@@ -132,6 +133,7 @@ class ResNet(Backbone):
         self.feature_dim = 8 * out
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, d]."""
         hidden = F.relu(self.bn1(self.conv1(images)))
@@ -168,6 +170,7 @@ class ResNet32(Backbone):
         self.layer3 = stage(OptionABlock, 2 * width, 4 * width, 5, stride=2)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 4 * width]."""
         hidden = F.relu(self.bn1(self.conv1(images)))

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.models.base import Backbone, conv3x3
+from emlc.precision import encoder
 
 
 class SmallCNN(Backbone):
@@ -29,6 +30,7 @@ class SmallCNN(Backbone):
         self.bn3 = nn.BatchNorm2d(2 * width)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 2 * width]."""
         hidden = F.relu(self.bn1(self.conv1(images)))

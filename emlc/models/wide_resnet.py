@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from emlc.errors import SuiteError
 from emlc.models.base import Backbone, conv1x1, conv3x3
 from emlc.models.resnet import Block, stage
+from emlc.precision import encoder
 
 
 class WideBlock(Block):
@@ -61,6 +62,7 @@ class WideResNet(Backbone):
         self.bn = nn.BatchNorm2d(self.feature_dim)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 64 * width]."""
         hidden = self.layer3(self.layer2(self.layer1(self.conv1(images))))

@@ -130,3 +130,19 @@ def test_a_truncated_data_file_is_refused(workplace):
     assert done.stderr.count("\n") == 1
     assert "digits.npz" in done.stderr
     assert not (workplace.folder / "task.npz").exists()
+
+
+def test_the_page_needs_the_table_the_claims_the_splits_and_the_figures(workplace):
+    text = workplace.snakemake("-n", "results/report.html").stdout
+    listed = {
+        words[0]: int(words[1]) for line in text.splitlines() if len(words := line.split()) == 2 and words[1].isdigit()
+    }
+    assert listed.keys() >= {"report", "claims", "splits", "compare", "curves", "aggregate", "train", "inject"}
+    page = next(block for block in text.split("rule ") if block.startswith("report:"))
+    for file in (
+        "results/claims.json",
+        "results/splits.md",
+        "results/figures/convergence.svg",
+        "pipelines/page/report.js",
+    ):
+        assert file in page

@@ -4,7 +4,7 @@ import pytest
 
 from emlc.cells import Cell
 from emlc.errors import SuiteError
-from emlc.provenance import Defect, defect_of, read_provenance
+from emlc.provenance import Absence, Defect, defect_of, read_absences, read_provenance
 
 ENTRY = """\
 vocabulary:
@@ -45,6 +45,28 @@ def test_an_entry_without_noise_covers_the_row(tmp_path):
     text = ENTRY.replace("    noise_type: sym\n    noise_rates: [0.5, 0.9]\n", "")
     (defect,) = read(tmp_path, text)
     assert all(defect.covers(Cell("fasten", "CIFAR-10", kind, rate)) for kind, rate in [("sym", 0.2), ("asym", 0.4)])
+
+
+def test_further_defects_and_the_number_of_clean_labels(tmp_path):
+    text = ENTRY.replace("vocabulary:\n", "vocabulary:\n  other-clean-budget: more labels\n")
+    (defect,) = read(
+        tmp_path,
+        text.replace("    comparable", "    also: [other-clean-budget]\n    clean_labels: 6000\n    comparable"),
+    )
+    assert (defect.names, defect.clean_labels) == (("shifted-column", "other-clean-budget"), 6000)
+    assert defect.covers(Cell("FasTEN", "CIFAR-10", "sym", 0.5))
+    with pytest.raises(SuiteError, match="defect 'other' of FasTEN is not in its vocabulary"):
+        read(tmp_path, ENTRY.replace("    comparable", "    also: [other]\n    comparable"))
+
+
+def test_what_is_absent_from_the_tables(tmp_path):
+    absent = "absent:\n  - {method: C2D, datasets: [CIFAR-10, CIFAR-100], evidence: verified, explanation: Higher.}\n"
+    assert len(read(tmp_path, ENTRY + absent)) == 1
+    assert read_absences(tmp_path / "provenance.yaml") == [
+        Absence("C2D", ("CIFAR-10", "CIFAR-100"), "verified", "Higher.")
+    ]
+    read(tmp_path, ENTRY)
+    assert read_absences(tmp_path / "provenance.yaml") == []
 
 
 def test_a_cell_has_at_most_one_defect(tmp_path):

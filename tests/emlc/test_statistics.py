@@ -25,6 +25,12 @@ def test_welch_at_the_tabulated_critical_values():
     assert test.p_equivalence == pytest.approx(0.05, abs=1e-5)
 
 
+@pytest.mark.parametrize("reference", [Sample(90.0), Sample(90.0, 1e-200, 3)])
+def test_a_spread_too_small_to_square_counts_as_none(reference):
+    tiny = difference_test(Sample(91.0, 5e-324, 4), reference, 0.5)
+    assert (tiny.p_difference, tiny.p_equivalence) == (0.0, 1.0)
+
+
 def test_unequal_spreads_use_welchs_degrees_of_freedom():
     # Variances of the means 1 and 3: df = 16 / (1/2 + 9/4) = 5.818, between the tabulated t(5) and t(6) at t = 2.5.
     test = difference_test(Sample(55.0, math.sqrt(3), 3), Sample(50.0, math.sqrt(15), 5), 1.0)

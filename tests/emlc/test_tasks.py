@@ -132,9 +132,9 @@ def test_given_labels():
     arrays = dataset()
     given = arrays.train_labels.copy()
     given[::4] = (given[::4] + 1) % 10
-    spec = replace(SPEC, kind="human-aggre", rate=0.0)
+    spec = replace(SPEC, kind="human-aggre", rate=0.2501, sampling=GIVEN)
     task = make_task_from_labels(arrays, spec, given, 3)
-    assert (task.kind, task.rate, task.sampling) == ("human-aggre", 0.25, GIVEN)
+    assert (task.kind, task.rate, task.sampling) == ("human-aggre", 0.2501, GIVEN)
     assert np.array_equal(task.noisy_labels, given[task.noisy_indices])
     assert np.array_equal(task.clean_labels, arrays.train_labels[task.clean_indices])
     assert np.array_equal(task.clean_indices, task_of(3).clean_indices)
@@ -155,7 +155,12 @@ def test_given_labels():
 )
 def test_given_labels_that_do_not_fit(kind, labels, message):
     with pytest.raises(SuiteError, match=message):
-        make_task_from_labels(dataset(), replace(SPEC, kind=kind), labels, 0)
+        make_task_from_labels(dataset(), replace(SPEC, kind=kind, sampling=GIVEN), labels, 0)
+
+
+def test_given_labels_are_not_drawn():
+    with pytest.raises(SuiteError, match="cannot have sampling 'per-label'; say 'given'"):
+        make_task_from_labels(dataset(), replace(SPEC, kind="human"), np.zeros(400, int), 0)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,40 @@ def test_fastens_shifted_columns_are_never_deviated_from(table, tmp_path):
     assert report(table("FasTEN,CIFAR-10,sym,0.2,50.0,0.3,5"), tmp_path)[0] == 1
 
 
+def test_no_number_with_a_protocol_mismatch_is_called_deviating_without_saying_so(tmp_path):
+    with TABLE1.open() as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        row.update(mean=str(float(row["mean"]) / 2), std="0.1", n_seeds="5")
+    path = tmp_path / "halved.csv"
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    status, content = report(str(path), tmp_path)
+    assert (status, content["counts"]["deviates"], content["counts"]["not comparable"]) == (1, 61, 5)
+    for cell in content["cells"]:
+        assert cell["defect"] is not None
+        for name in (cell["defect"]["name"], *cell["defect"]["also"]):
+            assert name in cell["why"].partition("known defect of the published number: ")[2]
+    cell = verdict_of(content, "MSLC", "CIFAR-10", "asym", 0.4)
+    assert cell["why"].endswith("known defect of the published number: untraced, asym-definition")
+
+
+def test_what_the_table_leaves_out_stands_on_the_page(table, tmp_path):
+    pages = {}
+    for name in ("table1", "table2"):
+        published = str(ROOT / "published" / f"{name}.csv")
+        outputs = ["--md", str(tmp_path / f"{name}.md"), "--json", str(tmp_path / f"{name}.json")]
+        main([table("MLC,Digits,sym,0.5,85.0,1.0,3"), published, *outputs])
+        pages[name] = (tmp_path / f"{name}.md").read_text().partition("## Not in the published table")[2]
+        absent = json.loads((tmp_path / f"{name}.json").read_text())["absent"]
+        assert all(entry["explanation"] in pages[name] for entry in absent)
+    assert "Contrast to Divide" in pages["table1"]
+    assert "Contrast to Divide" not in pages["table2"]
+    assert "74.45" in pages["table2"]
+
+
 def test_the_published_table_reproduces_itself(tmp_path):
     status, content = report(str(TABLE1), tmp_path)
     assert status == 0

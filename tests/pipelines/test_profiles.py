@@ -14,11 +14,16 @@ import yaml
 from emlc.cells import read_published
 from emlc.data import open_dataset
 from emlc.data.cifar import Cifar10
+from emlc.data.cifar_n import read_human_labels
 from emlc.engine.run import method_class, parse_options
 from emlc.models import build_model
+from pipelines.pointers import read_pointer
 from pipelines.settings import ROOT, Run, dataset_options, load_settings, run_spec, runs
+from tests.fixtures import shared_file, torch_reads
 
-PAPER, JPEG, EMBEDDED = (ROOT / "config" / f"{name}.yaml" for name in ("paper", "cifar10-jpeg", "config"))
+PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG = (
+    ROOT / "config" / f"{name}.yaml" for name in ("paper", "cifar10-jpeg", "config", "cifarn", "cifar10n-jpeg")
+)
 TABLE_1 = ROOT / "published" / "table1.csv"
 
 
@@ -125,7 +130,34 @@ def test_jpeg_profile_is_the_cifar10_half_and_a_row_without_simclr(paper, jpeg):
         assert getattr(dataset, fact) == getattr(Cifar10(), fact)
 
 
-@pytest.mark.parametrize("profile", [PAPER, JPEG, EMBEDDED])
+HUMAN_LABELS = {"cifar10": "data/cifar10n.dvc", "cifar100": "data/cifar100n.dvc", "cifar10-jpeg": "data/cifar10n.dvc"}
+
+
+@pytest.mark.parametrize(("profile", "base"), [(HUMAN, PAPER), (HUMAN_JPEG, JPEG)], ids=["official", "jpeg"])
+def test_human_noise_profiles_differ_in_columns_and_table_only(profile, base):
+    human, like = load_settings([profile]), load_settings([base])
+    assert human.pop("table") == {"name": "table_cifarn", "title": "Human label noise (CIFAR-N)"}
+    assert human.pop("profile") != like.pop("profile")
+    columns = human.pop("columns")
+    assert {column["dataset"] for column in columns} == {column["dataset"] for column in like.pop("columns")}
+    for name, dataset in human["datasets"].items():
+        assert dataset.pop("human_labels") == HUMAN_LABELS[name]
+    assert human == like
+    kinds = [column["noise"] for column in columns if column["dataset"] != "cifar100"]
+    assert kinds == [f"human-{name}" for name in ("aggre", "random1", "random2", "random3", "worst")]
+
+
+def test_human_noise_rates_are_those_of_the_label_files():
+    for profile in (HUMAN, HUMAN_JPEG):
+        for column in load_settings([profile])["columns"]:
+            labels = shared_file({"cifar100": "CIFAR-100_human.pt"}.get(column["dataset"], "CIFAR-10_human.pt"))
+            md5 = read_pointer(ROOT / HUMAN_LABELS[column["dataset"]]).md5
+            true = torch_reads(labels)["clean_label"]
+            human = read_human_labels(labels, md5, true)[column["noise"].removeprefix("human-")]
+            assert round(float((human != true).mean()), 4) == column["rate"]
+
+
+@pytest.mark.parametrize("profile", [PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG])
 def test_every_network_exists(profile):
     import torch
 
@@ -151,10 +183,10 @@ def checkout(tmp_path_factory):
     return folder
 
 
-def dry_run(folder, *arguments):
+def dry_run(folder, *arguments, target="results/table1.md"):
     """Return the jobs of each rule, and everything that was printed."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = [sys.executable, "-m", "snakemake", "results/table1.md", "-n", *arguments]
+    command = [sys.executable, "-m", "snakemake", target, "-n", *arguments]
     done = subprocess.run(
         command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
     )
@@ -190,3 +222,16 @@ def test_dry_run_pretrains_only_for_what_starts_from_simclr(checkout):
     assert (
         len(re.findall(r"^    input: .*seed0\.npz, data\.dvc, .*\n    output: results/runs/", text, re.MULTILINE)) == 9
     )
+
+
+def test_dry_run_of_human_noise(checkout):
+    jobs, text = dry_run(checkout, "--configfile", "config/cifarn.yaml", target="results/table_cifarn.md")
+    fetches = sorted(rule for rule in jobs if rule.startswith("fetch_"))
+    assert fetches == ["fetch_cifar10", "fetch_cifar100", "fetch_cifar100n", "fetch_cifar10n"]
+    assert (jobs["prepare"], jobs["human"], jobs["inject"], jobs["train"]) == (2, 2, 30, 270)
+    assert (jobs["compare"], jobs["table"]) == (0, 1)
+    inputs = re.findall(
+        r"^    input: (.*)\n    output: results/tasks/cifarn/cifar10/human-worst-0\.4021/", text, re.MULTILINE
+    )
+    assert len(inputs) == 5
+    assert all("results/human/cifar10.npz" in line for line in inputs)

@@ -59,6 +59,13 @@ BAD = {
     column(noise="symmetric"): r"config key columns\.0\.noise: 'symmetric' is not one of \['sym', ",
     column(dataset="emnist"): r"config key columns\.0\.dataset: unknown dataset 'emnist'; known: digits",
     column(sampling="exact"): r"config key columns\.0\.sampling: 'exact' is not one of",
+    column(noise="human-worst"): r"config key columns\.0\.noise: human-worst needs .* datasets\.digits\.human_labels",
+    "datasets: {digits: {human_labels: x.pt}}": r"config key datasets\.digits\.human_labels: 'x\.pt' does not match",
+    "datasets: {digits: {human_labels: x.dvc}}\n" + column(noise="human-worst", sampling="per-label"): (
+        r"config key columns\.0\.sampling: human labels are given"
+    ),
+    "table: {name: ../table, title: T}": r"config key table\.name: '\.\./table' does not match",
+    "table: {name: table9}": r"config key table: 'title' is a required property",
     column(rat=0.5): r"config key columns\.0: .*'rat' was unexpected",
     "columns: [{dataset: digits, noise: sym}]": r"config key columns\.0: 'rate' is a required property",
     "columns: []": r"config key columns: \[\] should be non-empty",
@@ -70,6 +77,7 @@ BAD = {
     "training: {lrr: 1}": r"config key training: .*'lrr' was unexpected",
     "training: {lr: 0}": r"config key training\.lr: 0 is less than or equal to the minimum of 0",
     "training: {lr: 5e-2}": r"config key training\.lr: '5e-2' is not of type 'number'",  # YAML 1.1 wants 5.0e-2
+    "training: {precision: half}": r"config key training\.precision: 'half' is not one of \['float32',",
     "training: {momentum: 1}": r"config key training\.momentum: 1 is greater than or equal to the maximum of 1",
     "training: {epochs: 0}": r"config key training\.epochs: 0 is less than the minimum of 1",
     "methods: {mlc: {training: {lr: fast}}}": r"config key methods\.mlc\.training\.lr: 'fast' is not of type 'number'",
@@ -332,9 +340,11 @@ def test_dataset_options_are_the_kind_and_its_options():
 def test_the_schema_and_the_code_know_the_same_names():
     """Names stand in two places, so that a profile can be checked without torch."""
     from emlc.data import KINDS as DATASETS
+    from emlc.data.human import KINDS as HUMAN_KINDS
     from emlc.engine.streams import STREAMS
     from emlc.noise import KINDS as NOISES
     from emlc.noise import SAMPLERS
+    from emlc.precision import PRECISIONS
     from emlc.records import SELECTIONS
     from emlc.splits import SPLITS
 
@@ -343,7 +353,9 @@ def test_the_schema_and_the_code_know_the_same_names():
     columns = schema["columns"]["items"]["properties"]
     assert schema["selection"]["enum"] == list(SELECTIONS)
     assert schema["datasets"]["additionalProperties"]["properties"]["kind"]["enum"] == list(DATASETS)
-    assert shared["noise"]["enum"] == list(NOISES)
+    precision = shared["training"]["properties"]["precision"]
+    assert precision["enum"] == list(PRECISIONS)
+    assert shared["noise"]["enum"] == [*NOISES, *HUMAN_KINDS]
     variant = schema["variants"]["additionalProperties"]["properties"]
     assert (variant["split"]["enum"], variant["order"]["enum"]) == (list(SPLITS), list(STREAMS))
     assert sorted(columns["sampling"]["enum"]) == sorted(SAMPLERS)

@@ -224,3 +224,18 @@ def test_json_that_is_no_table_is_refused_by_name(tmp_path, content):
     (tmp_path / "foreign.json").write_text(content)
     with pytest.raises(SuiteError, match=r"foreign\.json is not a table of results; give the JSON that .*wrote$"):
         main([str(tmp_path / "foreign.json"), str(ROOT / "published/table1.csv"), "--out", str(tmp_path / "out.md")])
+
+
+def test_a_table_that_the_paper_does_not_have():
+    facts = {"dataset": "CIFAR-10", "failed": [], "missing": 0, "std": None}
+    cells = [
+        {"method": "MLC", "noise_type": "human-aggre", "noise_rate": 0.0901, "mean": 90.0, **facts},
+        {"method": "MLC", "noise_type": "human-random1", "noise_rate": 0.1723, "mean": 88.0, **facts},
+    ]
+    content = table(cells, datasets=[{"title": "CIFAR-10"}], methods=["MLC"])
+    page = as_markdown(content, [], "Human label noise")
+    assert page.startswith("# Human label noise, profile `tiny`\n")
+    assert "No published numbers stand beside them: the paper has none for these columns. Data:" in page
+    assert "*Paper* rows" not in page
+    assert rows_of(page, "CIFAR-10") == [["Method", "Aggre 9.01%", "Random1 17.23%"], ["MLC", "**90.00**", "**88.00**"]]
+    assert [line for line in page.splitlines() if line.startswith("## ")] == ["## CIFAR-10"]

@@ -31,6 +31,7 @@ def _restored():
     environment, threads = dict(os.environ), torch.get_num_threads()
     yield
     torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True
     torch.set_num_threads(threads)
     os.environ.clear()
     os.environ.update(environment)

@@ -1,4 +1,3 @@
-import codecs
 import os
 import pickle
 import zipfile
@@ -8,7 +7,7 @@ import pytest
 
 from emlc.data.cifar_n import LABEL_SETS, read_human_labels
 from emlc.errors import SuiteError
-from tests.fixtures import md5, shared_file
+from tests.fixtures import md5, shared_file, torch_reads
 
 CIFAR10N_MD5 = "96644db5574813cae939af5f7f2a0aec"
 CIFAR100N_MD5 = "a67b45c1d7992051865b5c755bd68bb1"
@@ -31,8 +30,11 @@ def write(tmp_path):
 
 
 def test_human_labels_are_returned_in_order(write):
-    path, pinned = write({"clean_label": TRUE, "worse_label": HUMAN})
-    np.testing.assert_array_equal(read_human_labels(path, pinned, "worst", TRUE), HUMAN, strict=True)
+    path, pinned = write({"clean_label": TRUE, "worse_label": HUMAN, "aggre_label": TRUE, "side_info": [1]})
+    labels = read_human_labels(path, pinned, TRUE)
+    assert sorted(labels) == ["aggre", "worst"]
+    np.testing.assert_array_equal(labels["worst"], HUMAN, strict=True)
+    np.testing.assert_array_equal(labels["aggre"], TRUE, strict=True)
 
 
 @pytest.mark.parametrize(
@@ -43,28 +45,22 @@ def test_human_labels_are_returned_in_order(write):
 def test_another_order_is_refused(write, true):
     path, pinned = write({"clean_label": TRUE, "worse_label": HUMAN})
     with pytest.raises(SuiteError, match=r"true labels \(5 images\) are not those of the dataset"):
-        read_human_labels(path, pinned, "worst", true)
+        read_human_labels(path, pinned, true)
 
 
 def test_another_checksum_is_refused_before_reading(write, tmp_path):
     path, pinned = write({"clean_label": TRUE, "worse_label": HUMAN})
     with pytest.raises(SuiteError, match=f"has md5 {pinned} instead of {CIFAR10N_MD5}"):
-        read_human_labels(path, CIFAR10N_MD5, "worst", TRUE)
+        read_human_labels(path, CIFAR10N_MD5, TRUE)
     with pytest.raises(SuiteError, match="cannot read"):
-        read_human_labels(tmp_path / "absent.pt", pinned, "worst", TRUE)
-
-
-def test_an_unknown_label_set_lists_those_there_are(write):
-    path, pinned = write({"clean_label": TRUE, "worse_label": HUMAN, "aggre_label": HUMAN})
-    for name in ("noisy", "worse_label", "clean_label"):
-        with pytest.raises(SuiteError, match=f"no label set '{name}'; it has aggre, worst"):
-            read_human_labels(path, pinned, name, TRUE)
+        read_human_labels(tmp_path / "absent.pt", pinned, TRUE)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"worse_label": HUMAN}, "no integer array 'clean_label'"),
+        ({"clean_label": TRUE, "worst_label": HUMAN}, "has none of the label sets aggre_label, "),
         ({"clean_label": TRUE, "worse_label": [3, 1, 2, 2, 0]}, "no integer array 'worse_label'"),
         ({"clean_label": TRUE, "worse_label": HUMAN[:4]}, "do not fit"),
         ({"clean_label": TRUE, "worse_label": HUMAN - 1}, "do not fit"),
@@ -75,26 +71,16 @@ def test_an_unknown_label_set_lists_those_there_are(write):
 def test_broken_content_is_refused(write, content, message):
     path, pinned = write(content)
     with pytest.raises(SuiteError, match=message):
-        read_human_labels(path, pinned, "worst", TRUE)
+        read_human_labels(path, pinned, TRUE)
 
 
 def test_other_files_are_refused(write, tmp_path):
     path, pinned = write({"clean_label": TRUE}, member="archive/other.pkl")
     with pytest.raises(SuiteError, match="is not a readable label file"):
-        read_human_labels(path, pinned, "worst", TRUE)
+        read_human_labels(path, pinned, TRUE)
     path.write_bytes(b"no zip")
     with pytest.raises(SuiteError, match="is not a readable label file"):
-        read_human_labels(path, md5(b"no zip"), "worst", TRUE)
-
-
-def torch_reads(path):
-    """What torch itself makes of the file, allowed to make arrays only."""
-    import torch
-
-    reconstruct, dtype = np.empty(0).__reduce__()[0], type(np.dtype(np.int64))
-    allowed = [(reconstruct, "numpy.core.multiarray._reconstruct"), np.ndarray, np.dtype, dtype, codecs.encode]
-    with torch.serialization.safe_globals(allowed):
-        return torch.load(path, weights_only=True)
+        read_human_labels(path, md5(b"no zip"), TRUE)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +91,7 @@ def test_cifar10n_rates(label_set, percent):
     path = shared_file("CIFAR-10_human.pt")
     reference = torch_reads(path)
     true = reference["clean_label"]
-    labels = read_human_labels(path, CIFAR10N_MD5, label_set, true)
+    labels = read_human_labels(path, CIFAR10N_MD5, true)[label_set]
     np.testing.assert_array_equal(labels, reference[LABEL_SETS[label_set]])
     assert true[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
     assert 100 * np.mean(labels != true) == pytest.approx(percent, abs=0.005)
@@ -114,6 +100,6 @@ def test_cifar10n_rates(label_set, percent):
 def test_cifar100n_rate():
     path = shared_file("CIFAR-100_human.pt")
     true = torch_reads(path)["clean_label"]
-    labels = read_human_labels(path, CIFAR100N_MD5, "noisy", true)
+    labels = read_human_labels(path, CIFAR100N_MD5, true)["noisy"]
     assert true[:10].tolist() == [19, 29, 0, 11, 1, 86, 90, 28, 23, 31]
     assert 100 * np.mean(labels != true) == pytest.approx(40.20, abs=0.005)

@@ -1,0 +1,1 @@
+"""The benchmark: training steps timed as ratios in one run."""

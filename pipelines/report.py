@@ -1,0 +1,117 @@
+"""Make the page: one HTML file with every verdict, table and figure, that opens without a network.
+
+``python -m pipelines.report --runs results/runs/embedded --out results/report.html``
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from emlc.artefacts import read_json, write_text
+from emlc.cells import read_published
+from emlc.ledger.claims import EVIDENCE, FAILS
+from emlc.provenance import read_absences, read_provenance
+from emlc.verdicts import DEVIATES, RULE, VERDICTS
+from pipelines.aggregate import collect
+from pipelines.claims import PUBLISHED
+from pipelines.claims_page import MARK, verdict_text
+from pipelines.cli import Parser, run
+from pipelines.report_parts import claim_counts, figures, pages, steps_made
+from pipelines.report_table import column_name, sections
+from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings
+from pipelines.table import SELECTION_TEXT, read_table
+
+PAGE = Path(__file__).parent / "page"
+
+
+def context(settings: Settings, runs: Path, results: Path, published: Path = PUBLISHED) -> dict[str, Any]:
+    """Return everything that the page shows, as the template names it.
+
+    Parameters
+    ----------
+    settings : dict
+    runs : Path
+        The profile's folder of run records.
+    results : Path
+        Holds ``table1.json``, ``compare_table1.json``, ``claims.json`` and, as far as they were made, the figures and
+        pages of other steps.
+    published : Path
+        Folder of the paper's numbers.
+
+    Raises
+    ------
+    SuiteError
+        If one of the three is missing or damaged, or a record is.
+    """
+    table = read_table(results / "table1.json")
+    comparison, claims = read_json(results / "compare_table1.json"), read_json(results / "claims.json")["claims"]
+    cells = read_published(published / "table1.csv")
+    shown = [dataset for dataset in table["datasets"] if "sha256" in dataset]
+    return {
+        "profile": table["profile"],
+        "protocol": table["protocol"],
+        "seeds": table["seeds"],
+        "selection": SELECTION_TEXT[table["selection"]],
+        "datasets": shown,
+        "foreign": not {dataset["title"] for dataset in shown} & {cell.dataset for cell in cells},
+        "counts": comparison["counts"],
+        "verdict_names": VERDICTS,
+        "tolerance": comparison["tolerance"],
+        "rule": RULE,
+        "ranks": comparison["rank_agreement"],
+        "cells": comparison["cells"],
+        "claims": claims,
+        "claim_counts": claim_counts(claims),
+        "unsupported": [claim for claim in claims if claim["published"]["verdict"] == FAILS],
+        "deviating": [cell for cell in comparison["cells"] if cell["verdict"] == DEVIATES],
+        "evidence": EVIDENCE,
+        "sections": sections(table, cells, comparison["cells"], collect(settings, runs)),
+        "runs": runs.as_posix(),
+        "figures": figures(results / "figures"),
+        "pages": pages(results),
+        "defects": read_provenance(published / "provenance.yaml"),
+        "absences": read_absences(published / "provenance.yaml"),
+        "vocabulary": yaml.safe_load((published / "provenance.yaml").read_text(encoding="utf-8"))["vocabulary"],
+        "rerun": steps_made(results),
+    }
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """Return the page as one HTML text with its style and script inside."""
+    environment = Environment(
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"verdict": verdict_text, "slug": _slug, "ordered_steps": _ordered_steps}
+    environment.globals |= {"column_name": column_name, "mark": MARK}
+    style, script = (Markup((PAGE / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html.j2").render(**content, style=style, script=script)
+
+
+def _ordered_steps(finding: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A finding's comparisons, those that speak against it before the others."""
+    return sorted(finding["steps"], key=lambda step: step["holds"] is True)
+
+
+def _slug(text: str) -> str:
+    """A verdict's name as a class of the style sheet."""
+    return text.replace(" ", "-")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step."""
+    parser = Parser("pipelines.report", description="Make the page of all results, one HTML file.")
+    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
+    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of tables, claims and figures")
+    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
+    args = parser.parse_args(argv)
+    write_text(args.out, render(context(load_settings(args.config), args.runs, args.results)))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,111 @@
+"""The benchmark times the same mathematics on both sides of each ratio, and its numbers are what it says they are."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from emlc.method import EMLC
+from pipelines.bench import __main__ as bench
+from pipelines.bench.__main__ import flops_per_batch, main, time_ratios
+from pipelines.bench.cases import CASES, PLAIN, Case, Workload
+from pipelines.bench.page import markdown
+from pipelines.bench.precision import meta_gradient_errors
+
+SMALL = Workload("cnn-small", None, 6, (1, 8, 8), "cpu", "float64", channels_last=False)
+
+
+def teacher_after_a_step(name: str) -> torch.Tensor:
+    method, noisy, clean = SMALL.case(CASES[name])
+    method.step(noisy, clean)
+    return torch.cat([parameter.detach().flatten() for parameter in method.teacher.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow"),
+    [
+        ("EMLC k=1 taped", "EMLC k=1 straightforward"),
+        ("EMLC k=5 taped", "EMLC k=5 straightforward"),
+        ("EMLC k=5 recomputed", "EMLC k=5 straightforward"),
+        ("MLC", "MLC straightforward"),
+    ],
+)
+def test_fast_and_straightforward_compute_the_same_step(fast, slow):
+    fast_teacher, slow_teacher = teacher_after_a_step(fast), teacher_after_a_step(slow)
+    torch.testing.assert_close(fast_teacher, slow_teacher, rtol=1e-8, atol=1e-10)
+    initial = torch.cat([parameter.flatten() for parameter in SMALL.case(CASES[fast])[0].teacher.parameters()])
+    assert (fast_teacher - initial).abs().max() > 1e-6
+
+
+def test_the_clean_half_is_what_the_other_mlc_lacks():
+    assert not torch.allclose(
+        teacher_after_a_step("MLC straightforward"), teacher_after_a_step("MLC straightforward, no clean half")
+    )
+
+
+def test_arithmetic_agrees_with_the_cost_model():
+    """Student 3, clean gradient 3/k, teacher 3 (1 + 1/k) and a Jacobian-vector product of 3 or 2, in forward passes."""
+    work = Workload("resnet18", 8, 2, (3, 32, 32), "cpu", "float32", channels_last=True)
+    plain = flops_per_batch(work, "plain")
+    counted = {name: flops_per_batch(work, name) / plain for name in CASES if name.startswith("EMLC")}
+    for k in (1, 5):
+        assert counted[f"EMLC k={k} straightforward"] == pytest.approx((9 + 6 / k) / 3, rel=0.02)
+        assert counted[f"EMLC k={k} taped"] == pytest.approx((8 + 6 / k) / 3, rel=0.02)
+
+
+def test_float64_has_no_error_and_float32_has_some():
+    exact = meta_gradient_errors(SMALL, CASES["EMLC k=2 taped"])
+    assert exact.plain < 1e-10
+    rounded = meta_gradient_errors(replace(SMALL, precision="float32"), CASES["EMLC k=2 taped"])
+    assert 1e-9 < rounded.same_signs < 1e-3
+    assert meta_gradient_errors(SMALL, CASES["MLC"]) is None
+
+
+def test_an_inexact_meta_gradient_shows():
+    finite_difference = Case(EMLC, {"meta_gradient": "finite-difference"})
+    workload = replace(SMALL, precision="float32")
+    assert (
+        meta_gradient_errors(workload, finite_difference).same_signs
+        > 5 * meta_gradient_errors(workload, CASES["EMLC k=1 taped"]).same_signs
+    )
+
+
+def test_ratios_are_per_noisy_batch_over_the_plain_steps_around(monkeypatch):
+    """A clock that says 7 for every plain step and 70 for every other one."""
+    names, plain = ["EMLC k=1 taped", "EMLC k=10 taped"], object()
+    monkeypatch.setattr(Workload, "step", lambda self, case: plain if case is PLAIN else object())
+    monkeypatch.setattr(bench, "_seconds", lambda step, device: 7.0 if step is plain else 70.0)
+    assert time_ratios(SMALL, names, rounds=4) == {names[0]: [10.0] * 4, names[1]: [1.0] * 4}
+
+
+def test_page_and_files(tmp_path, capsys):
+    arguments = ["--model", "cnn-small", "--batch", "4", "--rounds", "2", "--threads", "1", "--out", str(tmp_path)]
+    cases = ["EMLC k=1 taped", "MLC straightforward"]
+    assert main([*arguments, "--errors", "--memory", "--cases", *cases]) == 0
+    page = (tmp_path / "bench.md").read_text()
+    assert capsys.readouterr().out.strip() == page.strip()
+    table = pd.read_csv(tmp_path / "bench.csv")
+    assert list(table["case"]) == cases
+    record = json.loads((tmp_path / "bench.json").read_text())
+    for name in cases:
+        assert table.set_index("case").loc[name, "time"] == pytest.approx(
+            pd.Series(record["ratios"][name]).median(), rel=1e-4
+        )
+        assert record["peak_bytes"][name] > 2**20
+    assert f"{table['time'][0]:.2f} [{table['q25'][0]:.2f}, {table['q75'][0]:.2f}]" in page
+
+
+def test_emlc_over_mlc_pairs_the_rounds():
+    table = pd.DataFrame({"case": ["EMLC k=1 taped", "MLC"], "time": 1.0, "q25": 1.0, "q75": 1.0, "flops": 1.0})
+    about = {"model": "m", "width": 8, "batch": 4, "precision": "float32", "channels_last": True, "machine": "cpu"}
+    about |= {"threads": 1, "python": "3", "torch": "2", "rounds": 3, "warm_up": 3}
+    page = markdown(table, {"EMLC k=1 taped": [1.0, 9.0, 4.0], "MLC": [2.0, 3.0, 4.0]}, about)
+    cells = page.split("time over")[1].splitlines()[2].split("|")
+    assert [cell.strip() for cell in cells[1:3]] == ["EMLC k=1 taped", "1"]
+
+
+def test_an_unknown_case_is_one_line():
+    with pytest.raises(Exception, match="unknown case 'EMLC'; known: MLC; "):
+        main(["--cases", "EMLC"])
