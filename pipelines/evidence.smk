@@ -28,7 +28,8 @@ rule fig1:
         probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig1")),
         sources=sources("pipelines.recovery"),
     output:
-        multiext("results/figures/fig1", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig1.png", caption="captions/fig1.rst", category="Figures"),
+        rest=multiext("results/figures/fig1", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig1.log",
     params:
@@ -45,7 +46,8 @@ rule fig3:
         probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig3")),
         sources=sources("pipelines.corrections"),
     output:
-        multiext("results/figures/fig3", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig3.png", caption="captions/fig3.rst", category="Figures"),
+        rest=multiext("results/figures/fig3", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig3.log",
     params:
@@ -62,7 +64,8 @@ rule fig4:
         probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig4")),
         sources=sources("pipelines.embeddings"),
     output:
-        multiext("results/figures/fig4", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig4.png", caption="captions/fig4.rst", category="Figures"),
+        rest=multiext("results/figures/fig4", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig4.log",
     params:
@@ -80,7 +83,8 @@ rule fig5:
         steps=lambda wildcards: files_of(figure_runs(SETTINGS, "fig5"), "steps.csv"),
         sources=sources("pipelines.objective"),
     output:
-        multiext("results/figures/fig5", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig5.png", caption="captions/fig5.rst", category="Figures"),
+        rest=multiext("results/figures/fig5", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig5.log",
     params:
@@ -97,7 +101,7 @@ rule timing:
         sources=lambda wildcards: sources("pipelines.timing", *(m["implementation"] for m in timed(wildcards))),
     output:
         csv="results/timing.csv",
-        md="results/timing.md",
+        md=report("results/timing.md", caption="captions/timing.rst", category="Time and memory"),
     log:
         "results/logs/timing.log",
     threads: workflow.cores  # nothing else runs meanwhile
@@ -123,7 +127,7 @@ rule metagrad:
         sources=lambda wildcards: sources("pipelines.metagrad", method_settings(SETTINGS, "emlc-k1")["implementation"]),
     output:
         csv="results/metagrad.csv",
-        md="results/metagrad.md",
+        md=report("results/metagrad.md", caption="captions/metagrad.rst", category="Meta-gradients"),
     log:
         "results/logs/metagrad.log",
     threads: workflow.cores  # it takes times, too
@@ -144,7 +148,7 @@ rule ablations:
     output:
         csv="results/ablations.csv",
         gradients="results/gradients.csv",
-        md="results/ablations.md",
+        md=report("results/ablations.md", caption="captions/ablations.rst", category="Ablations"),
     log:
         "results/logs/ablations.log",
     params:
