@@ -96,50 +96,6 @@ rule fig5:
         " > {log:q} 2>&1"
 
 
-rule timing:
-    input:
-        sources=lambda wildcards: sources("pipelines.timing", *(m["implementation"] for m in timed(wildcards))),
-    output:
-        csv="results/timing.csv",
-        md=report("results/timing.md", caption="captions/timing.rst", category="Time and memory"),
-    log:
-        "results/logs/timing.log",
-    threads: workflow.cores  # nothing else runs meanwhile
-    resources:
-        gpu=int(SETTINGS["device"] != "cpu"),
-    params:
-        methods=timed,
-        training=SETTINGS["training"],
-        names=TIMED,
-        device=SETTINGS["device"],
-        folder=subpath(output.csv, parent=True),
-    shell:
-        "python -m pipelines.timing --config results/settings.json --methods {params.names:q} --device {params.device:q}"
-        " --out {params.folder:q} > {log:q} 2>&1"
-
-
-rule metagrad:
-    input:
-        data=lambda wildcards: "results/data/{dataset}.npz".format(**fidelity_column(wildcards)),
-        task=lambda wildcards: f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed0.npz".format(
-            **fidelity_column(wildcards)
-        ),
-        sources=lambda wildcards: sources("pipelines.metagrad", method_settings(SETTINGS, "emlc-k1")["implementation"]),
-    output:
-        csv="results/metagrad.csv",
-        md=report("results/metagrad.md", caption="captions/metagrad.rst", category="Meta-gradients"),
-    log:
-        "results/logs/metagrad.log",
-    threads: workflow.cores  # it takes times, too
-    params:
-        method=lambda wildcards: method_settings(SETTINGS, "emlc-k1"),
-        training=SETTINGS["training"],
-        folder=subpath(output.csv, parent=True),
-    shell:
-        "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
-        " --out {params.folder:q} > {log:q} 2>&1"
-
-
 rule ablations:
     input:
         records=lambda wildcards: files_of(ablation_runs(SETTINGS), "record.json"),
@@ -159,3 +115,54 @@ rule ablations:
     shell:
         "python -m pipelines.ablations --config results/settings.json --runs {params.runs:q} --probes {params.probes:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
+
+
+if "timing" in SETTINGS:
+
+    TIMED = {name: method_settings(SETTINGS, name) for name in SETTINGS["timing"]["methods"]}
+
+    rule timing:
+        input:
+            sources=sources("pipelines.timing", *(method["implementation"] for method in TIMED.values())),
+        output:
+            csv="results/timing.csv",
+            md=report("results/timing.md", caption="captions/timing.rst", category="Time and memory"),
+        log:
+            "results/logs/timing.log",
+        threads: workflow.cores  # nothing else runs meanwhile
+        resources:
+            gpu=int(SETTINGS["device"] != "cpu"),
+        params:
+            methods=TIMED,
+            training=SETTINGS["training"],
+            names=list(TIMED),
+            device=SETTINGS["device"],
+            folder=subpath(output.csv, parent=True),
+        shell:
+            "python -m pipelines.timing --config results/settings.json --methods {params.names:q}"
+            " --device {params.device:q} --out {params.folder:q} > {log:q} 2>&1"
+
+
+if "fidelity" in SETTINGS:
+
+    PANEL = SETTINGS["fidelity"]
+    PANEL_RUN = Run(PANEL["method"], *(PANEL["column"][key] for key in ("dataset", "noise", "rate")), PANEL["seed"])
+
+    rule metagrad:
+        input:
+            data=f"results/data/{PANEL_RUN.dataset}.npz",
+            task=f"results/tasks/{PROFILE}/{PANEL_RUN.column}/seed{PANEL_RUN.seed}.npz",
+            sources=sources("pipelines.metagrad", run_spec(SETTINGS, PANEL_RUN)["implementation"]),
+        output:
+            csv="results/metagrad.csv",
+            md=report("results/metagrad.md", caption="captions/metagrad.rst", category="Meta-gradients"),
+        log:
+            "results/logs/metagrad.log",
+        threads: workflow.cores  # it takes times, too
+        params:
+            spec=run_spec(SETTINGS, PANEL_RUN),
+            method=PANEL_RUN.method,
+            folder=subpath(output.csv, parent=True),
+        shell:
+            "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
+            " --method {params.method:q} --out {params.folder:q} > {log:q} 2>&1"
