@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 CORES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 test lint clean
+.PHONY: table1 test chaos lint clean
 .DELETE_ON_ERROR:
 
 table1: $(VENV)/ready
@@ -16,6 +16,10 @@ table1: $(VENV)/ready
 
 test: $(VENV)/ready
 	python -m pytest
+
+# All of tests/chaos; `make test` runs a part of it.
+chaos: $(VENV)/ready
+	python -m pytest tests/chaos -m "chaos or not chaos"
 
 lint: $(VENV)/ready
 	ruff check .

@@ -1,3 +1,5 @@
+import shutil
+
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -34,6 +36,10 @@ rule all:
 
 
 onstart:
+    try:
+        check_disk(plan(SETTINGS, ROOT, device="", times={}), ROOT)
+    except SuiteError as error:
+        raise WorkflowError(str(error)) from None
     # What all steps read. Neither an input (a change of it re-runs nothing; a change of what a run needs, in `params`,
     # does) nor made while parsing: a dry run beside a running workflow must not change its profile.
     write_text(
@@ -42,6 +48,8 @@ onstart:
 
 
 onsuccess:
+    # What a killed run goes on from, and finished ones that a killed workflow would have to repeat.
+    shutil.rmtree(f"results/checkpoints/{PROFILE}", ignore_errors=True)
     # A failed run leaves a record, so that the table is built without it; the command still must not look successful.
     if Path(f"results/{TABLE}.json").exists():
         shell(f"python -m pipelines.failures results/{TABLE}.json")

@@ -11,3 +11,7 @@ class SuiteError(Exception):
 
 class DivergenceError(SuiteError):
     """Training produced a value that is not finite, so nothing after it can be trusted."""
+
+
+class Interrupted(Exception):  # noqa: N818  (no error: the run goes on later)
+    """The process was asked to stop, and has; what it had done is kept."""

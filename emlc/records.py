@@ -1,10 +1,10 @@
 """The record of one run: what was run, on what, and every score, sealed against editing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from emlc.artefacts import canonical_json, read_json, sha256_bytes, write_json
+from emlc.artefacts import canonical_json, file_digest, read_json, sha256_bytes, write_json
 from emlc.errors import SuiteError
 
 SCHEMA = "emlc.record/1"
@@ -52,6 +52,26 @@ def read_record(path: Path) -> dict[str, Any]:
     if record.get("sha256") != _digest(record, ("sha256",)):
         raise SuiteError(f"{path} does not match its sha256: it was edited or damaged; delete it and run again")
     return record
+
+
+def files_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the files beside a record, for its ``files``."""
+    return {name: file_digest(folder / name, "sha256") for name in names}
+
+
+def check_files(record: Mapping[str, Any], folder: Path) -> None:
+    """Refuse files beside a record that are not those it was written with.
+
+    Raises
+    ------
+    SuiteError
+        Naming the first file that is missing, edited or damaged.
+    """
+    for name, digest in record.get("files", {}).items():
+        if file_digest(folder / name, "sha256") != digest:
+            raise SuiteError(
+                f"{folder / name} is not the file of its record: edited or damaged; delete both, run again"
+            )
 
 
 def scores(epochs: list[dict[str, Any]], selected: int) -> dict[str, float]:

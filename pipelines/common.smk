@@ -8,6 +8,7 @@ from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
 from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
+from pipelines.plan import check_disk, plan
 from pipelines.pointers import read_pointer
 from pipelines.settings import (
     ROOT,
@@ -21,6 +22,7 @@ from pipelines.settings import (
     pretraining_spec,
     run_spec,
     runs,
+    seed_chunks,
     table_facts,
     task_folder,
     task_spec,
@@ -37,6 +39,7 @@ except SuiteError as error:
 
 PROFILE = SETTINGS["profile"]
 TABLE, PUBLISHED = table_facts(SETTINGS)["name"], table_facts(SETTINGS).get("published", [])
+RUN_FILES = ("record.json", "history.csv", "steps.csv")
 
 
 wildcard_constraints:
@@ -49,13 +52,23 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    """The run that a record's path names."""
-    return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), int(wildcards.seed))
+    """A run of the cell that a record's path names; its seeds differ in nothing but their tasks."""
+    return Run(wildcards.method, wildcards.dataset, wildcards.noise, float(wildcards.rate), SETTINGS["seeds"][0])
 
 
-def task_of(wildcards):
-    """The task that a run trains on."""
-    return f"results/tasks/{PROFILE}/{task_folder(SETTINGS, run_of(wildcards))}/seed{wildcards.seed}.npz"
+def run_sources(wildcards):
+    """The source files that a run depends on."""
+    return sources("pipelines.train", run_spec(SETTINGS, run_of(wildcards))["implementation"])
+
+
+def task_of(cell, seed):
+    """The task that a cell's run of one seed trains on."""
+    return f"results/tasks/{PROFILE}/{task_folder(SETTINGS, run_of(cell))}/seed{seed}.npz"
+
+
+def tasks_of(chunk):
+    """The tasks of some seeds, as a function of their cell."""
+    return lambda cell: [task_of(cell, seed) for seed in chunk]
 
 
 def pretrained(wildcards):

@@ -4,7 +4,7 @@
 rule probe:
     input:
         data="results/data/{dataset}.npz",
-        task=task_of,
+        task=lambda wildcards: task_of(wildcards, wildcards.seed),
         pretrained=pretrained,
         sources=lambda wildcards: sources("pipelines.probe", run_spec(SETTINGS, run_of(wildcards))["implementation"]),
     output:

@@ -2,16 +2,20 @@
 
 import resource
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from emlc.artefacts import file_digest
+from emlc.artefacts import file_digest, sha256_bytes
 from emlc.data import Arrays, Dataset, open_dataset
 from emlc.data.store import load_arrays
+from emlc.engine.checkpoints import Checkpoints, forget
 from emlc.engine.contract import Training
-from emlc.engine.loop import History, select_epoch
+from emlc.engine.history import History
+from emlc.engine.loop import select_epoch
 from emlc.engine.run import Recipe, initial_network
 from emlc.engine.run import run as train_recipe
 from emlc.errors import SuiteError
@@ -19,6 +23,8 @@ from emlc.records import COMPLETED, FAILED, scores
 from emlc.tasks import Task, load_task
 from pipelines.devices import device_name, open_device, versions
 from pipelines.settings import (
+    CHECKPOINT_MINUTES,
+    ROOT,
     SIMCLR,
     Run,
     Settings,
@@ -29,17 +35,33 @@ from pipelines.settings import (
     task_spec,
 )
 
-FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError)
-"""What a diverged run, a bad hyper-parameter or a full device memory raises inside the training."""
+FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+"""What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
+
+
+class Keep(NamedTuple):
+    """Where a run's checkpoint lies, and what says that the process is to stop."""
+
+    path: Path
+    stopped: Callable[[], bool]
 
 
 def execute(
-    settings: Settings, run: Run, data: Path, task_file: Path, pretrained: Path | None = None
+    settings: Settings,
+    run: Run,
+    data: Path,
+    task_file: Path,
+    pretrained: Path | None = None,
+    keep: Keep | None = None,
 ) -> tuple[dict[str, Any], History]:
     """Train one run and return the content of its record and its history (empty if it failed while training).
 
+    With `keep`, it goes on from the run's checkpoint if there is one.
+
     Raises
     ------
+    Interrupted
+        If the process was asked to stop.
     SuiteError
         If the profile, the data, the task or the pretrained encoder cannot be trusted, or there is an encoder too much
         or too few.
@@ -62,11 +84,30 @@ def execute(
         "device": device_name(device),
     }
     started = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     try:
-        history = train_recipe(recipe, task, arrays, device)
+        keeper = None if keep is None else _checkpoints(keep, content, settings)
+        history = train_recipe(recipe, task, arrays, device, keeper)
     except FAILURES as error:
+        if not isinstance(error, SuiteError):
+            traceback.print_exc()
+        if keep is not None:
+            forget(keep.path)
         return {**content, "status": FAILED, "error": _one_line(error)}, History()
     return {**content, **_results(history), "timing": _timing(history, started, device)}, history
+
+
+def _checkpoints(keep: Keep, content: dict[str, Any], settings: Settings) -> Checkpoints:
+    """Return the keeper of a run: another configuration, data, software or source code makes it another run."""
+    minutes = settings.get("checkpoint_minutes", CHECKPOINT_MINUTES)
+    return Checkpoints(keep.path, {**content, "sources": _source_digest()}, minutes, keep.stopped)
+
+
+def _source_digest() -> str:
+    """Return the SHA-256 over all code that may take part in a training."""
+    files = sorted(path for package in ("emlc", "baselines") for path in (ROOT / package).rglob("*.py"))
+    return sha256_bytes(*(path.read_bytes() for path in (*files, Path(__file__))))
 
 
 def _check_task(task: Task, settings: Settings, run: Run, path: Path) -> None:
@@ -127,7 +168,8 @@ def _timing(history: History, started: float, device: torch.device) -> dict[str,
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds_per_epoch": [round(seconds, 6) for seconds in history.seconds],
-        "total_seconds": round(time.perf_counter() - started, 6),
+        "total_seconds": round(history.spent + time.perf_counter() - started, 6),
+        "resumed": history.resumed,
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else kilobytes * 1024,
     }
 

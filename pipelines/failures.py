@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from emlc.artefacts import read_json
 from pipelines.cli import Parser, run
+from pipelines.table import read_table
 
 
 def main(argv: Sequence[str]) -> int:
@@ -12,7 +12,7 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("pipelines.failures", description=__doc__)
     parser.add_argument("table", type=Path, help="table in JSON (pipelines.aggregate)")
     args = parser.parse_args(argv)
-    table = read_json(args.table)
+    table = read_table(args.table)
     failed = [item for cell in table["cells"] for item in cell["failed"]]
     for item in failed:
         folder = f"results/runs/{table['profile']}/{item['folder']}"

@@ -16,7 +16,12 @@ from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, 
 
 
 def draw_task(
-    settings: Settings, arrays: Arrays, checksum: str, run: Run, human: Path | None = None, split: str | None = None
+    settings: Settings,
+    arrays: Arrays,
+    checksum: str,
+    run: Run,
+    human: Path | None = None,
+    split: str | None = None,
 ) -> Task:
     """Return the task of a run: the same for every method.
 
@@ -30,7 +35,7 @@ def draw_task(
     human : Path, optional
         The dataset's human labels (:mod:`pipelines.human`), for noise that is one of them.
     split : str, optional
-        In place of the protocol's.
+        In place of the protocol's, a key of :data:`emlc.splits.SPLITS`.
 
     Raises
     ------
@@ -57,14 +62,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--noise", required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--split", choices=sorted(SPLITS), help="in place of the protocol's")
     parser.add_argument("--human", type=Path, help="human labels (pipelines.human), for noise human-...")
+    parser.add_argument("--split", choices=sorted(SPLITS), help="in place of the protocol's")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
     every_method = ""
     which = Run(every_method, args.dataset, args.noise, args.rate, args.seed)
-    settings, (arrays, checksum) = load_settings(args.config), load_arrays(args.data)
-    save_task(draw_task(settings, arrays, checksum, which, args.human, args.split), args.out)
+    task = draw_task(load_settings(args.config), *load_arrays(args.data), which, args.human, args.split)
+    save_task(task, args.out)
     return 0
 
 

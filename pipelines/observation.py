@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from emlc.engine.checkpoints import Feeding, Keeper
 from emlc.engine.contract import Batch, Method
 from emlc.engine.evaluation import CHUNK, evaluating
+from emlc.engine.history import History
 from emlc.engine.loop import Feed
 from emlc.engine.streams import ImageSet, Stream
 from emlc.errors import SuiteError
@@ -24,7 +26,7 @@ LOSSES = {"supervised": {"meta_weight": 0.0}, "meta": {"ce_weight": 0.0, "bce_we
 """Half of the teacher's gradient -> the weights of equation 12 that leave nothing else."""
 
 
-class Observer:
+class Observer(Keeper):
     """Notes what a run's networks say after every epoch.
 
     Parameters
@@ -47,12 +49,12 @@ class Observer:
         self.true_labels = torch.tensor(true_labels, device=feed.noisy.samples.labels.device)
         self.epochs: list[dict[str, float]] = []
 
-    def __call__(self, method: Method, epoch: int) -> None:
-        """Note one epoch."""
+    def after_epoch(self, method: Method, feed: Feeding, history: History) -> None:
+        """Note an epoch that is done and scored."""
         right = self.corrected(method).argmax(dim=1) == self.true_labels
         wrong = self.feed.noisy.samples.labels != self.true_labels
         shares = {"recovery": _percent(right), "wrong_recovery": _percent(right[wrong])}
-        self.epochs.append({"epoch": epoch, **shares, **gradient_norms(method, self.feed)})
+        self.epochs.append({"epoch": len(history.epochs) - 1, **shares, **gradient_norms(method, self.feed)})
 
     def corrected(self, method: Method) -> Tensor:
         """Return the corrected labels [N, C] of the noisy set, unaugmented, in evaluation mode.

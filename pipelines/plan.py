@@ -194,11 +194,23 @@ def main(argv: Sequence[str]) -> int:
     device = args.device or _device_here(settings)
     folders = [ROOT / "results" / "runs", ROOT / "results" / "pretrained", args.recorded]
     items = plan(settings, ROOT, device, recorded_times(folders))
-    needed, free = bytes_needed(items, ROOT), shutil.disk_usage(ROOT).free
-    print(f"Profile `{settings['profile']}` on {device}; {as_size(free)} of disk free.\n\n{as_markdown(items, ROOT)}")
-    if needed > free:
-        raise SuiteError(f"{ROOT} has {as_size(free)} free, but the plan needs {as_size(needed)}; make room first")
+    free = as_size(shutil.disk_usage(ROOT).free)
+    print(f"Profile `{settings['profile']}` on {device}; {free} of disk free.\n\n{as_markdown(items, ROOT)}")
+    check_disk(items, ROOT)
     return 0
+
+
+def check_disk(items: Sequence[Item], root: Path) -> None:
+    """Refuse a plan whose files do not fit on the disk.
+
+    Raises
+    ------
+    SuiteError
+        Saying how many bytes are needed and how many are free.
+    """
+    needed, free = bytes_needed(items, root), shutil.disk_usage(root).free
+    if needed > free:
+        raise SuiteError(f"{root} has {as_size(free)} free, but the plan needs {as_size(needed)}; make room first")
 
 
 def _device_here(settings: Settings) -> str:

@@ -73,7 +73,7 @@ def observe(settings: Settings, run: Run, data: Path, task_file: Path, pretraine
     method = build_method(recipe, task, arrays, device)
     feed = build_feed(recipe, method, task, arrays, device)
     observer = Observer(feed, task.true_labels)
-    history = train(method, feed, recipe.training.epochs, observe=observer)
+    history = train(method, feed, recipe.training.epochs, keeper=observer)
     values = {
         "soft_labels": observer.corrected(method),
         "retained": observer.retained(method),

@@ -25,6 +25,11 @@ SIMCLR = "simclr"
 
 TABLE_1 = {"name": "table1", "title": "Table 1", "published": "published/table1.csv"}
 """The table that a profile makes if it does not say another."""
+CHECKPOINT_MINUTES = 10
+"""From one checkpoint to the next within an epoch, unless a profile says otherwise."""
+
+MAX_VALUES = 100_000
+"""In one YAML file, each alias counted as what it stands for."""
 
 Settings = dict[str, Any]
 
@@ -226,6 +231,17 @@ def runs(settings: Settings) -> list[Run]:
     ]
 
 
+def seed_chunks(settings: Settings) -> list[list[int]]:
+    """Return all seeds of the profile in chunks of ``seeds_per_job``, each for one process, in order.
+
+    The table's seeds come first and by themselves, so that no figure or ablation changes which of them train together.
+    """
+    size, table = settings.get("seeds_per_job", 1), settings["seeds"]
+    shown = [*settings.get("figures", {}).values(), settings.get("ablations", {"seeds": []})]
+    others = [seed for seed in dict.fromkeys(s for item in shown for s in item["seeds"]) if seed not in table]
+    return [seeds[first : first + size] for seeds in (table, others) for first in range(0, len(seeds), size)]
+
+
 def method_settings(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return what the profile says of a method, or of a variant: its base method with what the variant changes.
 
@@ -421,7 +437,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date in month 13
         reason = " ".join(str(error).split())
         raise SuiteError(f"{path} is not valid YAML: {reason}") from error
+    _check_size(content, path)
     return _mapping(content, path)
+
+
+def _check_size(content: Any, path: Path) -> None:
+    """Refuse what aliases make endless (one within what it names) or next to it."""
+    waiting, left = [content], MAX_VALUES
+    while waiting:
+        value, left = waiting.pop(), left - 1
+        if left < 0:
+            raise SuiteError(f"{path} stands for more than {MAX_VALUES:,} values: does an alias name what it lies in?")
+        if isinstance(value, dict | list):
+            waiting.extend(value.values() if isinstance(value, dict) else value)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,9 @@ TABLE_SCHEMA = {
             "items": {
                 "type": "object",
                 "required": ["method", "dataset", "noise_type", "noise_rate", "mean", "std", "failed", "missing"],
+                "properties": {
+                    "failed": {"type": "array", "items": {"type": "object", "required": ["folder", "error"]}},
+                },
             },
         },
     },

@@ -1,36 +1,74 @@
-"""Train one method on one task and write its record and histories."""
+"""Train one method on one task, or on the tasks of several seeds in turn, and write each run's record and histories."""
 
 import argparse
 import csv
 import io
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emlc.artefacts import write_text
-from emlc.records import FAILED, write_record
+from emlc.errors import Interrupted, SuiteError
+from emlc.records import FAILED, files_digests, write_record
 from pipelines.cli import Parser, run
 from pipelines.devices import use_reproducible_kernels
-from pipelines.settings import DEFAULT_PROFILE, Run, load_settings
+from pipelines.interrupts import StopRequest
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, load_settings
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the step; exit status 1 if the run failed while training (its record is written all the same)."""
+    """Run the step; exit status 1 if a run failed while training (its record is written all the same).
+
+    What is wrong with one seed's task does not cost the other seeds their runs: it is told when these are done. With
+    ``--checkpoints``, SIGTERM and SIGINT end it after the training step at hand, with status 128 + signal.
+    """
     args = _parser().parse_args(argv)
+    if not len(args.seed) == len(args.task) == len(args.out):
+        raise SuiteError("--seed, --task and --out must name equally many: one task and one folder for each seed")
     settings = load_settings(args.config)
     use_reproducible_kernels()
-    from pipelines.experiment import execute
+    if args.checkpoints is None:
+        return _train_all(settings, args, None)
+    with StopRequest() as stopped:
+        try:
+            return _train_all(settings, args, stopped)
+        except Interrupted as stop:
+            print(f"{signal.Signals(stopped.signal).name}: {stop}", file=sys.stderr)
+            return 128 + stopped.signal
 
-    which = Run(args.method, args.dataset, args.noise, args.rate, args.seed)
-    content, history = execute(settings, which, args.data, args.task, args.pretrained)
-    write_text(args.out / "history.csv", _as_csv(history.epochs, ["epoch"]))
-    write_text(args.out / "steps.csv", _as_csv(history.steps, ["step"]))
-    write_record(args.out / "record.json", content)
-    if content["status"] != FAILED:
-        return 0
-    print(f"run {settings['profile']}/{which.folder} failed: {content['error']}", file=sys.stderr)
-    return 0 if args.keep_going else 1
+
+def _train_all(settings: Settings, args: argparse.Namespace, stopped: StopRequest | None) -> int:
+    """Train the run of each seed in turn."""
+    statuses, refused = [], []
+    for position, seed in enumerate(args.seed):
+        which = Run(args.method, args.dataset, args.noise, args.rate, seed)
+        try:
+            statuses.append(_train(settings, which, args, position, stopped))
+        except SuiteError as error:
+            refused.append(str(error))
+    if refused:
+        raise SuiteError("; ".join(dict.fromkeys(refused)))
+    return int(FAILED in statuses and not args.keep_going)
+
+
+def _train(settings: Settings, which: Run, args: argparse.Namespace, position: int, stopped: StopRequest | None) -> str:
+    """Train one run, write its files and return its status."""
+    from pipelines.experiment import Keep, execute
+
+    keep = None if stopped is None else Keep(args.checkpoints / f"{which.folder}.pt", stopped)
+    content, history = execute(settings, which, args.data, args.task[position], args.pretrained, keep)
+    if content["status"] == FAILED:
+        print(f"run {settings['profile']}/{which.folder} failed: {content['error']}", file=sys.stderr)
+    else:
+        content["timing"]["seeds_of_process"] = args.seed[: position + 1]
+    out = args.out[position]
+    write_text(out / "history.csv", _as_csv(history.epochs, ["epoch"]))
+    write_text(out / "steps.csv", _as_csv(history.steps, ["step"]))
+    files = files_digests(out, ("history.csv", "steps.csv"))
+    write_record(out / "record.json", {**content, "files": files})
+    return content["status"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,11 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", required=True, help="a key of the profile's datasets")
     parser.add_argument("--noise", required=True, help="kind, e.g. sym")
     parser.add_argument("--rate", type=float, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seed", type=int, nargs="+", required=True, help="one or more, trained one after the other")
     parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
-    parser.add_argument("--task", type=Path, required=True, help="task (pipelines.inject)")
+    parser.add_argument("--task", type=Path, nargs="+", required=True, help="each seed's task (pipelines.inject)")
     parser.add_argument("--pretrained", type=Path, help="encoder of a method that starts from SimCLR")
-    parser.add_argument("--out", type=Path, required=True, help="folder for record.json, history.csv and steps.csv")
+    parser.add_argument(
+        "--out", type=Path, nargs="+", required=True, help="each seed's folder: record.json, and two histories"
+    )
+    parser.add_argument("--checkpoints", type=Path, help="folder to go on from, and to leave checkpoints in")
     parser.add_argument("--keep-going", action="store_true", help="exit 0 after a failed run: its record tells")
     return parser
 

@@ -152,12 +152,16 @@ class Method(ABC):
         return self.student(inputs)
 
     def state(self) -> dict[str, Any]:
-        """Return all that a resumed run needs besides the generators: modules, optimisers, memories, counters."""
-        return {
-            name: value.state_dict() if hasattr(value, "state_dict") else value
-            for name, value in vars(self).items()
-            if isinstance(value, nn.Module | torch.optim.Optimizer | Tensor | list | int)
-        }
+        """Return all that a resumed run needs besides the generators: modules, optimisers, memories, counters.
+
+        Every attribute but ``setting``, ``options``, ``look_ahead`` and functions, which the profile decides.
+
+        Raises
+        ------
+        TypeError
+            If an attribute is of a type that no checkpoint can hold: a run that goes on without it would be another.
+        """
+        return {name: _state_of(name, value) for name, value in vars(self).items() if not _is_constant(name, value)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
@@ -166,7 +170,40 @@ class Method(ABC):
             if hasattr(current, "load_state_dict"):
                 current.load_state_dict(value)
             else:
-                setattr(self, name, value)
+                setattr(self, name, _on(self.setting.device, value))
+
+
+_CONSTANTS = ("setting", "options", "look_ahead")
+
+
+def _is_constant(name: str, value: Any) -> bool:
+    return name in _CONSTANTS or (callable(value) and not hasattr(value, "state_dict"))
+
+
+def _state_of(name: str, value: Any) -> Any:
+    if hasattr(value, "state_dict"):
+        return value.state_dict()
+    if not _is_plain(value):
+        raise TypeError(f"attribute {name} is a {type(value).__name__}, which no checkpoint can hold")
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a tensor, number or text, or lists, tuples and dictionaries of them."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value.keys(), *value.values())))
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, Tensor | bool | int | float | str)
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    """Return a plain value with all its tensors on a device."""
+    if isinstance(value, dict):
+        return {key: _on(device, part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on(device, part) for part in value)
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

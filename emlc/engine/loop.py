@@ -3,15 +3,17 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Method
 from emlc.engine.evaluation import evaluate
+from emlc.engine.history import History
 from emlc.engine.streams import ImageSet, Stream
 from emlc.errors import DivergenceError
 
@@ -36,36 +38,18 @@ class Feed:
     test: ImageSet
     normalise: Callable[[Tensor], Tensor]
 
+    def state(self) -> dict[str, Any]:
+        """Return everything that decides the batches to come."""
+        return {"noisy": self.noisy.state(), "clean": self.clean.state()}
 
-@dataclass
-class History:
-    """What happened, epoch by epoch and step by step.
-
-    Attributes
-    ----------
-    epochs : list of dict
-        Scores after each epoch (accuracies in percent) and the mean of each step metric over it.
-    steps : list of dict
-        The metrics of every step.
-    seconds : list of float
-        Wall time of each epoch's training, evaluation excluded.
-    """
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-
-
-Observer = Callable[[Method, int], None]
-"""Called with the method and the epoch after every evaluation; must leave the method and its generators as they are."""
-
-
-def unobserved(method: Method, epoch: int) -> None:
-    """Look at nothing."""
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.noisy.load_state(state["noisy"])
+        self.clean.load_state(state["clean"])
 
 
 def train(
-    method: Method, feed: Feed, epochs: int, history: History | None = None, observe: Observer = unobserved
+    method: Method, feed: Feed, epochs: int, history: History | None = None, keeper: Keeper | None = None
 ) -> History:
     """Train `method` for `epochs` epochs and return what happened.
 
@@ -77,34 +61,44 @@ def train(
         Total, including those that `history` already holds.
     history : History, optional
         Of a run that is being resumed.
-    observe : callable
-        See :data:`Observer`.
+    keeper : Keeper, optional
+        Where the run is kept, and gone on from.
 
     Raises
     ------
     DivergenceError
         If a step metric is not finite; names the epoch, the step and the metric.
+    Interrupted
+        If the process has been asked to stop and the keeper heeds it.
     """
-    history = history or History()
+    history, keeper = history or History(), keeper or Keeper()
+    keeper.restore(method, feed, history)
     progress = tqdm(range(len(history.epochs), epochs), desc=type(method).__name__, unit="epoch", disable=None)
     for epoch in progress:
-        started = time.perf_counter()
-        metrics = _train_epoch(method, feed, epoch)
-        history.seconds.append(time.perf_counter() - started)
+        metrics = _train_epoch(method, feed, history, keeper)
         first = len(history.steps)
         history.steps.extend({"step": first + i, "epoch": epoch, **row} for i, row in enumerate(metrics))
         history.epochs.append(_score_epoch(method, feed, epoch, metrics))
-        observe(method, epoch)
         progress.set_postfix(test=history.epochs[-1]["test_accuracy"])
+        keeper.after_epoch(method, feed, history)
+    keeper.after_run(history)
     return history
 
 
-def _train_epoch(method: Method, feed: Feed, epoch: int) -> list[dict[str, float]]:
-    method.begin_epoch(epoch)
-    steps = feed.noisy.batches_per_pass
-    metrics = [method.step(feed.noisy.next(), feed.clean.next()) for _ in range(steps)]
+def _train_epoch(method: Method, feed: Feed, history: History, keeper: Keeper) -> list[dict[str, float]]:
+    """Train one epoch, or what is left of it, and return the metrics of its steps."""
+    epoch, started = len(history.epochs), time.perf_counter() - history.begun_seconds
+    if not history.begun:
+        method.begin_epoch(epoch)
+    while len(history.begun) < feed.noisy.batches_per_pass:
+        history.begun.append(method.step(feed.noisy.next(), feed.clean.next()))
+        history.begun_seconds = time.perf_counter() - started
+        keeper.after_step(method, feed, history)
     method.end_epoch(epoch)
-    return _read(metrics, epoch)
+    metrics = _read(history.begun, epoch)
+    history.seconds.append(time.perf_counter() - started)
+    history.begun, history.begun_seconds = [], 0.0
+    return metrics
 
 
 def _read(metrics: list[dict[str, Tensor]], epoch: int) -> list[dict[str, float]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from emlc.augment import CropFlip, CropFlipAutoAugment, normalise
 from emlc.data.base import Arrays
+from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Method, Setting, Training
 from emlc.engine.loop import Feed, History, train
 from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet, Stream
@@ -59,11 +60,12 @@ class Recipe:
     pretrained: Path | None = None
 
 
-def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> History:
-    """Train one method on one task and return its history."""
+def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device, keeper: Keeper | None = None) -> History:
+    """Train one method on one task, from where `keeper` has it or from the start, and return its history."""
     method = build_method(recipe, task, arrays, device)
+    feed = build_feed(recipe, method, task, arrays, device)
     with matrix_products(recipe.training.precision):
-        return train(method, build_feed(recipe, method, task, arrays, device), recipe.training.epochs)
+        return train(method, feed, recipe.training.epochs, keeper=keeper)
 
 
 def method_class(implementation: str) -> type[Method]:

@@ -70,7 +70,7 @@ class Stream:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
-        self.order, self.position = state["order"], state["position"]
+        self.order, self.position = state["order"].to(self.order.device), state["position"]
         self.generator.set_state(state["generator"])
 
     def _next_indices(self) -> Tensor:

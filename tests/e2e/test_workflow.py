@@ -45,9 +45,21 @@ def test_table_from_nothing_and_back_to_nothing_to_do(workplace):
     method = workplace.folder / "baselines" / "clean_only.py"
     method.write_text(method.read_text() + "\n# edited\n")
     jobs = workplace.scheduled("results/table1.md")
-    assert sum("runs/" in job for job in jobs) == 4
+    assert sum("runs/" in job for job in jobs) == 2  # one for each column, of both seeds
     assert all("clean-only" in job for job in jobs if "runs/" in job)
     assert any("results/table1.md" in job for job in jobs)
+
+
+def test_more_seeds_leave_the_finished_ones_alone(workplace):
+    profile = tiny_profile()
+    profile["seeds_per_job"] = 2
+    workplace.write_profile(profile)
+    workplace.snakemake("results/table1.csv")
+    profile["seeds"] = [0, 1, 2, 3]
+    workplace.write_profile(profile)
+    jobs = [job for job in workplace.scheduled("results/table1.csv") if "runs/" in job]
+    assert len(jobs) == 6
+    assert all("seed2" in job and "seed3" in job and "seed0" not in job for job in jobs)
 
 
 def test_same_records_whatever_the_number_of_cores(workplace, tmp_path):

@@ -1,11 +1,16 @@
 """Failed runs are named and make the command fail."""
 
+import pytest
+
 from emlc.artefacts import write_json
+from emlc.errors import SuiteError
 from pipelines.failures import main
 
 
 def table(failed):
-    return {"profile": "p", "cells": [{"failed": []}, {"failed": failed}]}
+    cell = dict.fromkeys(("method", "dataset", "noise_type", "noise_rate", "mean", "std", "missing"))
+    facts = {"protocol": "paper", "selection": "last", "seeds": [0], "datasets": [], "methods": []}
+    return {"profile": "p", **facts, "cells": [{**cell, "failed": []}, {**cell, "failed": failed}]}
 
 
 def test_silence_and_success_without_failures(tmp_path, capsys):
@@ -19,3 +24,10 @@ def test_each_failed_run_is_named_with_its_reason_and_remedy(tmp_path, capsys):
     assert main([str(tmp_path / "t.json")]) == 1
     line = capsys.readouterr().out
     assert line == "failed run: loss is nan; to try again, delete results/runs/p/d/sym-0.5/m/seed1/record.json\n"
+
+
+@pytest.mark.parametrize("content", [[], {}, {"profile": "p", "cells": 3}, table([3]), table([{"seed": 0}])])
+def test_what_is_no_table_is_refused_in_one_line(tmp_path, content):
+    write_json(tmp_path / "t.json", content)
+    with pytest.raises(SuiteError, match=r"t\.json is not a table of results"):
+        main([str(tmp_path / "t.json")])

@@ -19,6 +19,7 @@ from pipelines.settings import (
     protocol,
     run_spec,
     runs,
+    seed_chunks,
     split_of,
     task_spec,
     validated,
@@ -52,6 +53,7 @@ BAD = {
     "seeds: []": r"config key seeds: \[\] should be non-empty",
     "seeds: [0, 0]": r"config key seeds: \[0, 0\] has non-unique elements",
     "seeds: [-1]": r"config key seeds\.0: -1 is less than the minimum of 0",
+    "seeds_per_job: 0": r"config key seeds_per_job: 0 is less than the minimum of 1",
     "seeds: 3": r"config key seeds: 3 is not of type 'array'",
     column(rate=1.5): r"config key columns\.0\.rate: 1\.5 is greater than the maximum of 1",
     column(rate=-0.1): r"config key columns\.0\.rate: -0\.1 is less than the minimum of 0",
@@ -177,6 +179,22 @@ def test_a_key_given_twice_is_refused(over, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seeds: &s [*s]",
+        "columns: &c {a: [1, *c]}",
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcde", "bcdef", strict=True)
+        ),
+    ],
+)
+def test_aliases_that_never_end_are_refused(over, text):
+    with pytest.raises(SuiteError, match=r"over\.yaml stands for more than 100,000 values"):
+        over(text)
+
+
 def test_a_merged_key_may_be_given_anew(over):
     text = "training: &base {lr: 0.1, momentum: 0.5}\nmethods: {mlc: {training: {<<: *base, lr: 0.2}}}"
     assert over(text)["methods"]["mlc"]["training"] == {"lr": 0.2, "momentum": 0.5}
@@ -266,6 +284,16 @@ def test_runs_are_methods_by_columns_by_seeds():
     ]
 
 
+@pytest.mark.parametrize(
+    ("size", "chunks"), [(None, [[4], [0], [7]]), (1, [[4], [0], [7]]), (2, [[4, 0], [7]]), (5, [[4, 0, 7]])]
+)
+def test_seeds_are_trained_in_chunks_in_the_profile_s_order(size, chunks):
+    profile = tiny_profile(seeds=[4, 0, 7], seeds_per_job=size)
+    if size is None:
+        del profile["seeds_per_job"]
+    assert seed_chunks(validated(profile)) == chunks
+
+
 def test_a_run_is_resolved_from_defaults_protocol_method_and_dataset():
     methods = {
         "emlc": {
@@ -353,8 +381,7 @@ def test_the_schema_and_the_code_know_the_same_names():
     columns = schema["columns"]["items"]["properties"]
     assert schema["selection"]["enum"] == list(SELECTIONS)
     assert schema["datasets"]["additionalProperties"]["properties"]["kind"]["enum"] == list(DATASETS)
-    precision = shared["training"]["properties"]["precision"]
-    assert precision["enum"] == list(PRECISIONS)
+    assert shared["training"]["properties"]["precision"]["enum"] == list(PRECISIONS)
     assert shared["noise"]["enum"] == [*NOISES, *HUMAN_KINDS]
     variant = schema["variants"]["additionalProperties"]["properties"]
     assert (variant["split"]["enum"], variant["order"]["enum"]) == (list(SPLITS), list(STREAMS))

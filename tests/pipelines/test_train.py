@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -49,9 +50,11 @@ def workplace(tmp_path_factory):
 
 
 def arguments(folder, **changes):
+    """Options by name; a list gives an option several values."""
     names = {"config": folder / "profile.yaml", "data": folder / "data.npz", "dataset": "digits", "noise": "sym"}
     names |= {"rate": 0.5, "seed": 0} | changes
-    return [text for name, value in names.items() for text in (f"--{name}", str(value))]
+    values = {name: value if isinstance(value, list) else [value] for name, value in names.items()}
+    return [text for name, texts in values.items() for text in (f"--{name}", *map(str, texts))]
 
 
 def run_arguments(folder, out, method="cross-entropy", seed=0, **changes):
@@ -162,6 +165,114 @@ def test_a_defect_of_the_suite_is_no_failed_run(workplace, tmp_path, monkeypatch
     with pytest.raises(KeyError, match="oops"):
         train.main(run_arguments(workplace, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def seeds_in_one_process(folder, out, **changes):
+    seeds, tasks = [0, 1], [folder / "task0.npz", folder / "task1.npz"]
+    return run_arguments(folder, [out / "0", out / "1"], **{"seed": seeds, "task": tasks} | changes)
+
+
+def without_timing(path):
+    record = read_record(path)
+    return {key: value for key, value in record.items() if key not in ("timing", "sha256")}
+
+
+def test_seeds_that_share_a_process_give_what_each_gives_alone(finished, workplace, tmp_path):
+    method, out = finished
+    train.main(run_arguments(workplace, tmp_path / "alone", method, seed=1))
+    assert train.main(seeds_in_one_process(workplace, tmp_path, method=method)) == 0
+    for alone, shared in ((out, tmp_path / "0"), (tmp_path / "alone", tmp_path / "1")):
+        assert without_timing(shared / "record.json") == without_timing(alone / "record.json")
+        for name in ("history.csv", "steps.csv"):
+            assert (shared / name).read_bytes() == (alone / name).read_bytes()
+    timings = [read_record(tmp_path / seed / "record.json")["timing"] for seed in "01"]
+    assert [timing["seeds_of_process"] for timing in timings] == [[0], [0, 1]]
+
+
+def test_a_damaged_task_does_not_cost_the_other_seeds_their_runs(workplace, tmp_path):
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes((workplace / "task0.npz").read_bytes()[:-99])
+    refused(seeds_in_one_process(workplace, tmp_path, task=[damaged, workplace / "task1.npz"]), r"damaged\.npz")
+    assert not (tmp_path / "0").exists()
+    assert read_record(tmp_path / "1" / "record.json")["status"] == "completed"
+
+
+def test_a_diverging_seed_leaves_the_next_one_its_run(workplace, tmp_path, monkeypatch):
+    from pipelines import experiment
+
+    def fail_seed_0(recipe, *arguments):
+        if recipe.seed == 0:
+            raise RuntimeError("no memory")
+        return trained(recipe, *arguments)
+
+    trained = experiment.train_recipe
+    monkeypatch.setattr(experiment, "train_recipe", fail_seed_0)
+    assert train.main(seeds_in_one_process(workplace, tmp_path)) == 1
+    assert [read_record(tmp_path / seed / "record.json")["status"] for seed in "01"] == ["failed", "completed"]
+
+
+def test_seeds_tasks_and_folders_come_in_equal_numbers(workplace, tmp_path):
+    refused(seeds_in_one_process(workplace, tmp_path, seed=[0]), "one task and one folder for each seed")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def signal_in_step(monkeypatch):
+    """Let the n-th training step of this process be interrupted by a signal."""
+    from emlc.engine.streams import Stream
+
+    def interrupt(number, step):
+        calls, draw = iter(range(1, 10_000)), Stream.next
+
+        def drawn(self):
+            if next(calls) == 2 * step:  # one noisy and one clean batch
+                os.kill(os.getpid(), number)
+            return draw(self)
+
+        monkeypatch.setattr(Stream, "next", drawn)
+
+    return interrupt
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_step_at_hand_and_the_next_start_goes_on(
+    number, status, workplace, tmp_path, signal_in_step, capsys
+):
+    argv = [*seeds_in_one_process(workplace, tmp_path), "--checkpoints", str(tmp_path / "kept")]
+    handlers = [signal.getsignal(other) for other in (signal.SIGTERM, signal.SIGINT)]
+    signal_in_step(number, 14)  # the fourth of the second seed
+    assert train.main(argv) == status
+    assert [signal.getsignal(other) for other in (signal.SIGTERM, signal.SIGINT)] == handlers
+    told = capsys.readouterr().err
+    kept = tmp_path / "kept/digits/sym-0.5/cross-entropy/seed1.pt"
+    assert told == f"{number.name}: stopped as asked; the next start goes on from {kept}\n"
+    first = (tmp_path / "0" / "record.json").read_bytes()
+    assert not (tmp_path / "1").exists()
+    assert train.main(argv) == 0
+    train.main(run_arguments(workplace, tmp_path / "alone", seed=1))
+    assert without_timing(tmp_path / "1" / "record.json") == without_timing(tmp_path / "alone" / "record.json")
+    assert [read_record(tmp_path / seed / "record.json")["timing"]["resumed"] for seed in "01"] == [1, 1]
+    assert json.loads(first)["epochs"] == read_record(tmp_path / "0" / "record.json")["epochs"]
+
+
+def test_a_changed_setting_or_task_makes_a_checkpoint_useless(workplace, tmp_path, signal_in_step, caplog, monkeypatch):
+    kept = ["--checkpoints", str(tmp_path / "kept")]
+    signal_in_step(signal.SIGTERM, 3)
+    assert train.main([*run_arguments(workplace, tmp_path / "out"), *kept]) == 143
+    training = {**tiny_profile()["training"], "lr": 0.01}
+    other = write_yaml(tmp_path / "other.yaml", tiny_profile(training=training))
+    assert train.main([*run_arguments(workplace, tmp_path / "out", config=other), *kept]) == 0
+    assert any("is of another run (config differ); the run starts anew" in line for line in caplog.messages)
+    assert read_record(tmp_path / "out" / "record.json")["timing"]["resumed"] == 0
+    monkeypatch.setattr("pipelines.experiment._source_digest", lambda: "edited")
+    assert train.main([*run_arguments(workplace, tmp_path / "out", config=other), *kept]) == 0
+    assert "(sources differ)" in caplog.messages[-1]
+
+
+def test_a_failed_run_leaves_no_checkpoint(workplace, tmp_path):
+    argv = [*run_arguments(workplace, tmp_path / "out", "diverging"), "--checkpoints", str(tmp_path / "kept")]
+    assert train.main(argv) == 1
+    assert not list((tmp_path / "kept").rglob("*.pt"))
 
 
 def in_a_process(argv):

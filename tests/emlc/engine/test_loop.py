@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Batch, Method, Training, set_learning_rate, student_sgd
 from emlc.engine.loop import Feed, History, select_epoch, train
 from emlc.engine.streams import ImageSet, Stream
@@ -144,8 +145,12 @@ def test_the_student_s_optimiser_is_sgd_by_the_recipe():
     assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.25]
 
 
-def test_an_observer_sees_every_epoch_after_its_evaluation():
+def test_a_keeper_is_told_of_every_epoch_after_its_evaluation():
+    class Observer(Keeper):
+        def after_epoch(self, method, feed, history):
+            method.calls.append(f"observed {len(history.epochs) - 1}")
+
     method = Scripted()
-    train(method, feed(), 2, observe=lambda seen, epoch: seen.calls.append(f"observed {epoch}"))
+    train(method, feed(), 2, keeper=Observer())
     epoch = ["begin {}", "step 3+2", "step 3+2", "end {}", "logits 5", "logits 6", "observed {}"]
     assert method.calls == [call.format(number) for number in range(2) for call in epoch]

@@ -1,0 +1,229 @@
+"""A run's state on disk, from which a killed run goes on as if nothing had happened.
+
+A file is one line (schema and SHA-256 of what follows) and a torch archive of tensors, numbers and texts, which is
+loaded without running any code. It carries the identity of its run; that of any other run is left alone.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from emlc.artefacts import atomic_path, canonical_json, sha256_bytes
+from emlc.engine.contract import Method
+from emlc.engine.history import History
+from emlc.errors import Interrupted, SuiteError
+
+SCHEMA = "emlc.checkpoint/1"
+SHARE = 0.01
+"""Of a run's time, which the checkpoints after its epochs may take."""
+
+log = logging.getLogger(__name__)
+
+
+class Feeding(Protocol):
+    """What gives a method its batches and knows where it is."""
+
+    def state(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def load_state(self, state: dict[str, Any]) -> None: ...  # noqa: D102
+
+
+class Keeper:
+    """What the loop tells of every step and epoch; this one keeps nothing."""
+
+    def restore(self, method: Method, feed: Feeding, history: History) -> None:
+        """Put a run back to where it was, if anything was kept of it."""
+
+    def after_step(self, method: Method, feed: Feeding, history: History) -> None:
+        """Note a step of the epoch that has begun."""
+
+    def after_epoch(self, method: Method, feed: Feeding, history: History) -> None:
+        """Note an epoch that is done and scored."""
+
+    def after_run(self, history: History) -> None:
+        """Note that no epoch is left."""
+
+
+class Checkpoints(Keeper):
+    """Keeps a run in one file: after an epoch wherever that costs little, and every so many minutes within one.
+
+    When the run is done the file shrinks to its history, so that a step that has to be repeated does not repeat it.
+
+    Parameters
+    ----------
+    path : Path
+    identity : mapping
+        All that decides the run, in JSON values.
+    minutes : float
+        From one checkpoint to the next within an epoch.
+    stopped : callable
+        Whether the process has been asked to stop.
+    """
+
+    def __init__(
+        self, path: Path, identity: Mapping[str, Any], minutes: float, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.path, self.identity, self.minutes, self.stopped = path, identity, minutes, stopped
+        self.started = self.saved = time.monotonic()
+        self.cost = 0.0
+        self.refused = False
+
+    def restore(self, method: Method, feed: Feeding, history: History) -> None:
+        """Put a run back to where its checkpoint left it; the log says so, or why a checkpoint is of no use."""
+        content = read_checkpoint(self.path, self.identity)
+        if content is None:
+            return
+        begun = unstacked(content["begun"], method.setting.device)
+        vars(history).update(json.loads(content["history"]), begun=begun)
+        history.resumed += 1
+        log.info("%s: going on after epoch %d, step %d", self.path, len(history.epochs), len(begun))
+        if "method" not in content:
+            return
+        if begun:
+            # For modes and the like; whatever else it does to the state, the checkpoint's replaces.
+            method.begin_epoch(len(history.epochs))
+        load_run_state(content, method, feed)
+
+    def after_step(self, method: Method, feed: Feeding, history: History) -> None:
+        """Write a checkpoint if its time has come.
+
+        Raises
+        ------
+        Interrupted
+            If the process has been asked to stop; the checkpoint is written.
+        """
+        self._keep(method, feed, history, 60 * self.minutes)
+
+    def after_epoch(self, method: Method, feed: Feeding, history: History) -> None:
+        """Write a checkpoint unless the last one took too large a share of the time since.
+
+        Raises
+        ------
+        Interrupted
+            If the process has been asked to stop; the checkpoint is written.
+        """
+        self._keep(method, feed, history, self.cost / SHARE)
+
+    def after_run(self, history: History) -> None:
+        """Keep the history and nothing else."""
+        self._write({}, history)
+
+    def _keep(self, method: Method, feed: Feeding, history: History, pause: float) -> None:
+        stopped = self.stopped()
+        if stopped or time.monotonic() - self.saved >= pause:
+            self._write(run_state(method, feed), history)
+        if stopped:
+            raise Interrupted(f"stopped as asked; the next start goes on from {self.path}")
+
+    def _write(self, state: dict[str, Any], history: History) -> None:
+        """Write a checkpoint; a disk that has no room for it is told once, not the end of the run."""
+        began = time.monotonic()
+        spent = history.spent + began - self.started
+        try:
+            write_checkpoint(self.path, self.identity, state, dataclasses.replace(history, spent=spent))
+        except SuiteError as error:
+            if not self.refused:
+                log.warning("no checkpoint: %s", error)
+            self.refused = True
+        self.saved = time.monotonic()
+        self.cost = self.saved - began
+
+
+def run_state(method: Method, feed: Feeding) -> dict[str, Any]:
+    """Return all that decides the steps to come."""
+    generators = [generator.get_state() for generator in _generators(method)]
+    return {"method": method.state(), "feed": feed.state(), "generators": generators}
+
+
+def load_run_state(state: Mapping[str, Any], method: Method, feed: Feeding) -> None:
+    """Restore what :func:`run_state` returned."""
+    method.load_state(state["method"])
+    feed.load_state(state["feed"])
+    for generator, content in zip(_generators(method), state["generators"], strict=True):
+        generator.set_state(content)
+
+
+def _generators(method: Method) -> tuple[torch.Generator, torch.Generator]:
+    return method.setting.generator, method.setting.initial
+
+
+def write_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str, Any], history: History) -> None:
+    """Write a checkpoint, atomically.
+
+    Raises
+    ------
+    SuiteError
+        If the file cannot be written.
+    """
+    told = {name: value for name, value in vars(history).items() if name != "begun"}
+    content = {
+        "identity": canonical_json(identity),
+        "history": json.dumps(told, allow_nan=False),  # the order of its columns is the methods'
+        "begun": stacked(history.begun),
+        **state,
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getbuffer()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(f"{SCHEMA} {sha256_bytes(payload)}\n".encode())
+        file.write(payload)
+
+
+def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a checkpoint's content, on the CPU; None if there is none that the run can go on from."""
+    if not path.exists():
+        return None
+    try:
+        content = _read(path)
+    except SuiteError as error:
+        log.warning("%s; the run starts anew", error)
+        return None
+    theirs = json.loads(content["identity"])
+    misfits = sorted(key for key in {*theirs, *identity} if theirs.get(key) != identity.get(key))
+    if misfits:
+        log.warning("%s is of another run (%s differ); the run starts anew", path, ", ".join(misfits))
+        return None
+    return content
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        head, _, payload = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
+    if head != f"{SCHEMA} {sha256_bytes(payload)}".encode():
+        raise SuiteError(f"{path} is damaged or no checkpoint of schema {SCHEMA}")
+    try:
+        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a foreign file makes the unpickler raise
+        raise SuiteError(f"{path} is refused as a checkpoint: {type(error).__name__}") from error
+    if not isinstance(content, dict) or not {"identity", "history", "begun"} <= set(content):
+        raise SuiteError(f"{path} is no checkpoint of a run")
+    return content
+
+
+def forget(path: Path) -> None:
+    """Delete the checkpoint of a run that cannot go on; one that cannot be deleted does no harm."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def stacked(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return one tensor per metric of some steps."""
+    return {name: torch.stack([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+
+
+def unstacked(columns: Mapping[str, Tensor], device: torch.device) -> list[dict[str, Tensor]]:
+    """Return the steps that :func:`stacked` was given."""
+    values = zip(*(column.to(device).unbind() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]

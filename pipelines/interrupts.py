@@ -1,0 +1,38 @@
+"""SIGTERM and SIGINT as a request that the training heeds after the step at hand."""
+
+import signal
+from types import FrameType
+from typing import Self
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What schedulers and shells send before they kill."""
+
+
+class StopRequest:
+    """A context in which the first of :data:`SIGNALS` is noted; a second one does what it does elsewhere.
+
+    Attributes
+    ----------
+    signal : int or None
+        What was received.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether the process has been asked to stop."""
+        return self.signal is not None
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+        for other, handler in self._before.items():
+            signal.signal(other, handler)

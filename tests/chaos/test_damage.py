@@ -1,0 +1,177 @@
+"""Files truncated, flipped, edited or swapped behind the suite's back: refused by name, and the table is the same."""
+
+import json
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.children import signalled, start
+from tests.chaos.place import COLUMN, SEEDS, TALLY, Place, kill_often
+from tests.tiny import write_data
+
+
+def truncate(path: Path, coin: random.Random) -> None:
+    path.write_bytes(path.read_bytes()[: coin.randrange(path.stat().st_size)])
+
+
+def flip(path: Path, coin: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[coin.randrange(len(content))] ^= 1 << coin.randrange(8)
+    path.write_bytes(content)
+
+
+def empty(path: Path, coin: random.Random) -> None:
+    path.write_bytes(b"")
+
+
+DAMAGES = [truncate, flip, empty]
+
+
+def tell(place: Place, step, path: Path) -> None:
+    """A step refuses a file in one line that names it, and makes nothing."""
+    place.log.unlink(missing_ok=True)
+    place.clear(step)
+    assert place.do(step) == 2
+    (line,) = place.told().splitlines()
+    assert line.startswith("error: ")
+    assert path.name in line
+    TALLY.refused += 1
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_task(damage, place, same):
+    for seed in SEEDS:
+        place.repair(place.inject(seed))
+    damage(place.task(1), random.Random(1))
+    step = place.train("cross-entropy")
+    tell(place, step, place.task(1))
+    assert place.record("cross-entropy", 0).exists()  # the other seed had its run
+    place.clear(place.inject(1))
+    same(place)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_data(damage, place, same):
+    place.repair(place.inject(0))
+    damage(place.data, random.Random(2))
+    tell(place, place.inject(1), place.data)
+    write_data(place.data)
+    same(place)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record(damage, place, same):
+    place.finish()
+    damage(place.record("mslc", 1), random.Random(3))
+    tell(place, place.aggregate(), place.record("mslc", 1))
+    place.clear(place.train("mslc"))
+    same(place)
+
+
+def test_a_record_edited_by_hand(place, same):
+    place.finish()
+    path = place.record("mlnt", 0)
+    record = json.loads(path.read_text())
+    record["test_accuracy"]["best-clean"] = 99.9
+    path.write_text(json.dumps(record))
+    tell(place, place.aggregate(), path)
+    place.clear(place.train("mlnt"))
+    same(place)
+
+
+def test_records_of_two_runs_swapped(place, same):
+    place.finish()
+    one, other = place.record("mlnt", 0), place.record("mlnt", 1)
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    tell(place, place.aggregate(), one)
+    place.clear(place.train("mlnt"))
+    same(place)
+
+
+def test_tasks_of_two_seeds_swapped(place, same):
+    for seed in SEEDS:
+        place.repair(place.inject(seed))
+    content = place.task(0).read_bytes()
+    place.task(0).write_bytes(place.task(1).read_bytes())
+    place.task(1).write_bytes(content)
+    step = place.train("cross-entropy")
+    assert place.do(step) == 2
+    assert "is a task of seed" in place.told()
+    assert not place.runs.exists()
+    for seed in SEEDS:
+        place.clear(place.inject(seed))
+    same(place)
+
+
+def stopped_half_way(place: Place, seconds: float) -> list[Path]:
+    """Leave checkpoints of a training that was asked to stop."""
+    for seed in SEEDS:
+        place.repair(place.inject(seed))
+    step = place.train("mslc")
+    for part in range(1, 9):
+        signalled(start(step.module, step.argv, place.log), signal.SIGTERM, seconds * part / 8)
+        kept = sorted(place.kept.rglob("*.pt"))
+        if kept:
+            place.clear(step)
+            return kept
+    raise AssertionError(place.told())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint(damage, place, undisturbed, same):
+    for path in stopped_half_way(place, undisturbed.seconds["mslc"]):
+        damage(path, random.Random(4))
+    place.log.unlink()
+    same(place)
+    assert "is damaged or no checkpoint" in place.told()
+
+
+def test_a_checkpoint_of_another_config(place, undisturbed, same):
+    stopped_half_way(place, undisturbed.seconds["mslc"])
+    text = place.profile.read_text()
+    place.profile.write_text(text.replace("lr: 0.05", "lr: 0.01"))
+    step = place.train("mslc")
+    place.repair(step)
+    assert "is of another run (config differ); the run starts anew" in place.told()
+    place.profile.write_text(text)
+    tell(place, place.aggregate(), place.record("mslc", 0))
+    place.clear(step)
+    same(place)
+
+
+def test_a_checkpoint_of_another_seed(place, undisturbed, same):
+    first = stopped_half_way(place, undisturbed.seconds["mslc"])[0]
+    shutil.copy(first, first.with_name("seed1.pt"))
+    same(place)
+    assert "is of another run (run, task differ)" in place.told()
+
+
+def test_a_half_written_file_beside_the_real_one(place, same):
+    """What a SIGKILL in the middle of writing leaves is never taken for the file."""
+    place.repair(place.inject(0))
+    for path in (place.task(1), place.record("mlnt", 0), place.kept / COLUMN / "mlnt" / "seed0.pt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / f".{path.name}.abc.part").write_bytes(b"half")
+    same(place)
+
+
+def test_a_diverging_method_fails_by_name_and_leaves_the_others_alone(tmp_path, undisturbed):
+    from tests.chaos.place import METHODS
+
+    wild = {"label": "Wild", "implementation": "baselines.cross_entropy", "training": {"lr": 1e30}}
+    place = Place(tmp_path / "place", methods={**METHODS, "wild": wild})
+    for seed in SEEDS:
+        place.repair(place.inject(seed))
+    kill_often(place, place.train("mlnt"), random.Random(6), 2, undisturbed.seconds["mlnt"])
+    place.repair(place.train("wild"))
+    table = place.finish().decode()
+    before = undisturbed.table.read_text().splitlines()
+    assert [line for line in table.splitlines() if "Wild" not in line] == before
+    assert "wild/seed0 failed: DivergenceError" in place.told()
+    assert not list(place.kept.rglob("wild/*.pt"))
+    TALLY.tables += 1
