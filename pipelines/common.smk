@@ -39,7 +39,6 @@ except SuiteError as error:
 
 PROFILE = SETTINGS["profile"]
 TABLE, PUBLISHED = table_facts(SETTINGS)["name"], table_facts(SETTINGS).get("published", [])
-TIMED = ["cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5"]
 RUN_FILES = ("record.json", "history.csv", "steps.csv")
 
 
@@ -91,16 +90,6 @@ def files_of(wanted, file):
 def probes_of(wanted):
     """The probe of every one of some runs."""
     return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]
-
-
-def timed(wildcards):
-    """What the profile says of the methods whose time is taken."""
-    return [method_settings(SETTINGS, name) for name in TIMED]
-
-
-def fidelity_column(wildcards):
-    """The column from which the fidelity panel takes its task: 50 % noise if the profile has it."""
-    return next((column for column in SETTINGS["columns"] if column["rate"] == 0.5), SETTINGS["columns"][0])
 
 
 def pointers():

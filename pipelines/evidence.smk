@@ -28,7 +28,8 @@ rule fig1:
         probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig1")),
         sources=sources("pipelines.recovery"),
     output:
-        multiext("results/figures/fig1", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig1.png", caption="captions/fig1.rst", category="Figures"),
+        rest=multiext("results/figures/fig1", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig1.log",
     params:
@@ -45,7 +46,8 @@ rule fig3:
         probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig3")),
         sources=sources("pipelines.corrections"),
     output:
-        multiext("results/figures/fig3", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig3.png", caption="captions/fig3.rst", category="Figures"),
+        rest=multiext("results/figures/fig3", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig3.log",
     params:
@@ -62,7 +64,8 @@ rule fig4:
         probes=lambda wildcards: probes_of(figure_runs(SETTINGS, "fig4")),
         sources=sources("pipelines.embeddings"),
     output:
-        multiext("results/figures/fig4", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig4.png", caption="captions/fig4.rst", category="Figures"),
+        rest=multiext("results/figures/fig4", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig4.log",
     params:
@@ -80,7 +83,8 @@ rule fig5:
         steps=lambda wildcards: files_of(figure_runs(SETTINGS, "fig5"), "steps.csv"),
         sources=sources("pipelines.objective"),
     output:
-        multiext("results/figures/fig5", png=".png", svg=".svg", csv=".csv", txt=".txt"),
+        png=report("results/figures/fig5.png", caption="captions/fig5.rst", category="Figures"),
+        rest=multiext("results/figures/fig5", ".svg", ".csv", ".txt"),
     log:
         "results/logs/fig5.log",
     params:
@@ -92,50 +96,6 @@ rule fig5:
         " > {log:q} 2>&1"
 
 
-rule timing:
-    input:
-        sources=lambda wildcards: sources("pipelines.timing", *(m["implementation"] for m in timed(wildcards))),
-    output:
-        csv="results/timing.csv",
-        md="results/timing.md",
-    log:
-        "results/logs/timing.log",
-    threads: workflow.cores  # nothing else runs meanwhile
-    resources:
-        gpu=int(SETTINGS["device"] != "cpu"),
-    params:
-        methods=timed,
-        training=SETTINGS["training"],
-        names=TIMED,
-        device=SETTINGS["device"],
-        folder=subpath(output.csv, parent=True),
-    shell:
-        "python -m pipelines.timing --config results/settings.json --methods {params.names:q} --device {params.device:q}"
-        " --out {params.folder:q} > {log:q} 2>&1"
-
-
-rule metagrad:
-    input:
-        data=lambda wildcards: "results/data/{dataset}.npz".format(**fidelity_column(wildcards)),
-        task=lambda wildcards: f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}/seed0.npz".format(
-            **fidelity_column(wildcards)
-        ),
-        sources=lambda wildcards: sources("pipelines.metagrad", method_settings(SETTINGS, "emlc-k1")["implementation"]),
-    output:
-        csv="results/metagrad.csv",
-        md="results/metagrad.md",
-    log:
-        "results/logs/metagrad.log",
-    threads: workflow.cores  # it takes times, too
-    params:
-        method=lambda wildcards: method_settings(SETTINGS, "emlc-k1"),
-        training=SETTINGS["training"],
-        folder=subpath(output.csv, parent=True),
-    shell:
-        "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
-        " --out {params.folder:q} > {log:q} 2>&1"
-
-
 rule ablations:
     input:
         records=lambda wildcards: files_of(ablation_runs(SETTINGS), "record.json"),
@@ -144,7 +104,7 @@ rule ablations:
     output:
         csv="results/ablations.csv",
         gradients="results/gradients.csv",
-        md="results/ablations.md",
+        md=report("results/ablations.md", caption="captions/ablations.rst", category="Ablations"),
     log:
         "results/logs/ablations.log",
     params:
@@ -155,3 +115,54 @@ rule ablations:
     shell:
         "python -m pipelines.ablations --config results/settings.json --runs {params.runs:q} --probes {params.probes:q}"
         " --out {params.folder:q} > {log:q} 2>&1"
+
+
+if "timing" in SETTINGS:
+
+    TIMED = {name: method_settings(SETTINGS, name) for name in SETTINGS["timing"]["methods"]}
+
+    rule timing:
+        input:
+            sources=sources("pipelines.timing", *(method["implementation"] for method in TIMED.values())),
+        output:
+            csv="results/timing.csv",
+            md=report("results/timing.md", caption="captions/timing.rst", category="Time and memory"),
+        log:
+            "results/logs/timing.log",
+        threads: workflow.cores  # nothing else runs meanwhile
+        resources:
+            gpu=int(SETTINGS["device"] != "cpu"),
+        params:
+            methods=TIMED,
+            training=SETTINGS["training"],
+            names=list(TIMED),
+            device=SETTINGS["device"],
+            folder=subpath(output.csv, parent=True),
+        shell:
+            "python -m pipelines.timing --config results/settings.json --methods {params.names:q}"
+            " --device {params.device:q} --out {params.folder:q} > {log:q} 2>&1"
+
+
+if "fidelity" in SETTINGS:
+
+    PANEL = SETTINGS["fidelity"]
+    PANEL_RUN = Run(PANEL["method"], *(PANEL["column"][key] for key in ("dataset", "noise", "rate")), PANEL["seed"])
+
+    rule metagrad:
+        input:
+            data=f"results/data/{PANEL_RUN.dataset}.npz",
+            task=f"results/tasks/{PROFILE}/{PANEL_RUN.column}/seed{PANEL_RUN.seed}.npz",
+            sources=sources("pipelines.metagrad", run_spec(SETTINGS, PANEL_RUN)["implementation"]),
+        output:
+            csv="results/metagrad.csv",
+            md=report("results/metagrad.md", caption="captions/metagrad.rst", category="Meta-gradients"),
+        log:
+            "results/logs/metagrad.log",
+        threads: workflow.cores  # it takes times, too
+        params:
+            spec=run_spec(SETTINGS, PANEL_RUN),
+            method=PANEL_RUN.method,
+            folder=subpath(output.csv, parent=True),
+        shell:
+            "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
+            " --method {params.method:q} --out {params.folder:q} > {log:q} 2>&1"

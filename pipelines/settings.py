@@ -192,6 +192,8 @@ def _check_evidence(settings: Mapping[str, Any]) -> None:
 def _evidence_methods(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for name, figure in settings.get("figures", {}).items():
         yield f"figures.{name}.methods", figure["methods"]
+    yield "timing.methods", settings.get("timing", {}).get("methods", [])
+    yield "fidelity.method", [settings["fidelity"]["method"]] if "fidelity" in settings else []
     ablations = settings.get("ablations", {})
     yield "ablations.gradients", ablations.get("gradients", [])
     for position, question in enumerate(ablations.get("questions", [])):

@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Options that let a method do all that it can within four epochs; methods that are not named run on their defaults."""
 
-EVIDENCE = ("variants", "figures", "ablations")
+EVIDENCE = ("variants", "figures", "ablations", "timing", "fidelity")
 """Keys of a profile that name its methods: they go where the methods go."""
 
 

@@ -475,6 +475,14 @@ WHERE = {"dataset": "digits", "noise": "sym", "rate": 0.5}
             "config key figures.fig4.column.dataset: unknown dataset 'no'; known: digits",
         ),
         (
+            {"timing": {"methods": ["emlc-k5", "mlc"]}},
+            "config key timing.methods: unknown method 'mlc'; known: cross-entropy, emlc-k5, longer",
+        ),
+        (
+            {"fidelity": {"column": WHERE, "method": "emlc", "seed": 0}},
+            "config key fidelity.method: unknown method 'emlc'; known: cross-entropy, emlc-k5, longer",
+        ),
+        (
             {
                 "ablations": {
                     "column": WHERE,
