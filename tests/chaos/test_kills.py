@@ -14,7 +14,7 @@ def seeds(few, all_):
     return [pytest.param(seed, marks=[pytest.mark.chaos] if seed >= few else []) for seed in range(all_)]
 
 
-@pytest.mark.parametrize("seed", seeds(1, 10))
+@pytest.mark.parametrize("seed", seeds(1, 14))
 def test_trainings_killed_again_and_again(seed, place, undisturbed, same):
     coin = random.Random(seed)
     for number in SEEDS:

@@ -65,7 +65,7 @@ def workflow(calm, tmp_path):
 
 def goes_on(place: Workflow, calm: Workflow, before: dict[Path, bytes]) -> None:
     """The next start makes the undisturbed table; runs that were done are not done again."""
-    place.run("snakemake", "--unlock")
+    place.snakemake("--unlock")
     assert place.launch().wait(300) == 0, (place.folder / "log").read_text()
     table = (place.folder / TABLE).read_bytes()
     after = place.records()
