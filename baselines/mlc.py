@@ -102,7 +102,7 @@ class MLC(Method):
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
-        evaluation, training = halves(clean)
+        evaluation, training = self.divided(clean)
         before = {name: value.detach() for name, value in self.student.named_parameters()}
         tape, logits, soft_targets, loss = self._learn(noisy, training)
         after = dict(self.student.named_parameters())
@@ -117,6 +117,13 @@ class MLC(Method):
     def corrected_labels(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the soft labels [n, C] that the student would be trained on."""
         return self.teacher(self.student.features(inputs), labels)
+
+    def divided(self, clean: Batch) -> tuple[Batch, Batch]:
+        """Return the part of a clean batch that evaluates the look-ahead and the part that trains the student."""
+        middle = len(clean.labels) // 2
+        parts = [(value[:middle], value[middle:]) for value in (clean.inputs, clean.labels, clean.indices)]
+        evaluation, training = zip(*parts, strict=True)
+        return Batch(*evaluation), Batch(*training)
 
     def _learn(self, noisy: Batch, clean: Batch) -> tuple[Tape, Tensor, Tensor, Tensor]:
         """Take the student's real step; return its tape, logits, the attached soft targets and the loss."""
@@ -149,14 +156,6 @@ class MLC(Method):
             for parameter, total in zip(self.teacher.parameters(), self.accumulated, strict=True):
                 assign_gradient(parameter, total)
             self.teacher_optimiser.step()
-
-
-def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """Split a clean batch: the first half evaluates the look-ahead, the second trains the student."""
-    middle = len(batch.labels) // 2
-    parts = [(value[:middle], value[middle:]) for value in (batch.inputs, batch.labels, batch.indices)]
-    first, second = zip(*parts, strict=True)
-    return Batch(*first), Batch(*second)
 
 
 METHOD = MLC

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from baselines.mlc import MLC, halves
+from baselines.mlc import MLC
 from emlc.engine.contract import Batch
 from emlc.metagrad import clean_feedback
 from emlc.metagrad.mlc import mlc_discount
@@ -31,13 +31,13 @@ class _WithFeatures(nn.Module):
 class DoubleBackwardMLC(MLC):
     """The student's gradient stays in the graph and is differentiated once more, by the soft labels' network.
 
-    Like the released code it takes the clean gradient before and after every student step, also where k = 1 leaves
-    the first without a use.
+    Like the released code it differentiates by every leaf of the graph, the student's weights among them, and takes the
+    clean gradient before and after every student step, also where k = 1 leaves the first without a use.
     """
 
     def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
-        evaluation, training = halves(clean)
+        evaluation, training = self.divided(clean)
         before = {name: value.detach().clone().requires_grad_() for name, value in self.student.named_parameters()}
         loss = self._loss(before, noisy, training)
         gradients = torch.autograd.grad(loss, tuple(before.values()), create_graph=True)
@@ -50,7 +50,9 @@ class DoubleBackwardMLC(MLC):
         lr = self.optimiser.param_groups[0]["lr"]
         products = zip(gradients, feedback.values(), strict=True)
         meta = -lr * torch.stack([(gradient * direction).sum() for gradient, direction in products]).sum()
-        newest = torch.autograd.grad(meta, tuple(self.teacher.parameters()))
+        self.teacher_optimiser.zero_grad()
+        meta.backward()
+        newest = [parameter.grad for parameter in self.teacher.parameters()]
         discount = mlc_discount(lr, feedback, earlier)
         self._accumulate(newest, discount if self.steps_taken % self.options.gradient_steps else 0.0)
         return {"student_loss": loss.detach(), "meta_objective": objective}
@@ -61,8 +63,9 @@ class DoubleBackwardMLC(MLC):
         weights = {f"student.{name}": value for name, value in params.items()}
         features, logits = functional_call(student, weights, (noisy.inputs,))
         soft_targets = self.teacher(features.detach(), noisy.labels)
-        sizes = len(noisy.labels), len(clean.labels)
-        noisy_loss = F.cross_entropy(logits, soft_targets)
+        noisy_loss, sizes = F.cross_entropy(logits, soft_targets), (len(noisy.labels), len(clean.labels))
+        if not sizes[1]:
+            return noisy_loss
         clean_loss = F.cross_entropy(functional_call(student, weights, (clean.inputs,))[1], clean.labels)
         return (sizes[0] * noisy_loss + sizes[1] * clean_loss) / sum(sizes)
 

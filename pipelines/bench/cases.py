@@ -9,16 +9,13 @@ from torch import Tensor, nn
 
 from baselines.cross_entropy import CrossEntropy
 from baselines.mlc import MLC
+from baselines.mlc_double_backward import DoubleBackwardMLC
 from baselines.mw_net import MWNet
 from emlc.engine.contract import Batch, Method, Setting, Training
 from emlc.method import EMLC
 from emlc.models import build_model
 from emlc.precision import matrix_products
-from pipelines.bench.reference import (
-    StraightforwardEMLC,
-    StraightforwardMLC,
-    StraightforwardMLCWithoutCleanHalf,
-)
+from pipelines.bench.reference import StraightforwardEMLC, WithoutCleanHalf
 
 CLASSES = 10
 TRAINING = Training(epochs=1, batch_size=32, lr=0.02, momentum=0.9, weight_decay=5e-4)
@@ -48,8 +45,8 @@ BACKENDS: dict[str, dict[str, object]] = {
 
 CASES: dict[str, Case] = {
     "MLC": Case(MLC, {}),
-    "MLC straightforward": Case(StraightforwardMLC, {}),
-    "MLC straightforward, no clean half": Case(StraightforwardMLCWithoutCleanHalf, {}),
+    "MLC straightforward": Case(DoubleBackwardMLC, {}),
+    "MLC straightforward, no clean half": Case(WithoutCleanHalf, {}),
     "MW-Net": Case(MWNet, {}),
     **{f"EMLC k={k} straightforward": Case(StraightforwardEMLC, {"look_ahead": k}) for k in LOOK_AHEADS},
     **{

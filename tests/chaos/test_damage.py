@@ -27,7 +27,7 @@ def empty(path: Path, coin: random.Random) -> None:
     path.write_bytes(b"")
 
 
-DAMAGES = [truncate, flip, empty]
+DAMAGES = [flip, *(pytest.param(damage, marks=pytest.mark.chaos) for damage in (truncate, empty))]
 
 
 def tell(place: Place, step, path: Path) -> None:

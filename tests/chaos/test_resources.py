@@ -80,7 +80,7 @@ def test_a_read_only_results_folder(disk, tmp_path, same):
     same(place)
 
 
-@pytest.mark.parametrize("more", [1 << 20, 1 << 25])
+@pytest.mark.parametrize("more", [1 << 20, pytest.param(1 << 25, marks=pytest.mark.chaos)])
 def test_too_little_memory(more, place, same):
     """``ulimit -v``: the run may fail or the process end, but never in a table that differs."""
     for seed in SEEDS:
@@ -113,13 +113,13 @@ def test_files_from_the_future(place, same):
 @pytest.mark.parametrize(
     ("behaviour", "seconds"),
     [
-        (loopback.status(404), 20),
         (loopback.half_then_reset, 20),
-        (loopback.reset_at_once, 20),
-        (loopback.other_bytes, 20),
-        (loopback.endless, 20),
+        pytest.param(loopback.status(404), 20, marks=pytest.mark.chaos),
+        pytest.param(loopback.reset_at_once, 20, marks=pytest.mark.chaos),
+        pytest.param(loopback.other_bytes, 20, marks=pytest.mark.chaos),
+        pytest.param(loopback.endless, 20, marks=pytest.mark.chaos),
     ],
-    ids=["gone", "resets half-way", "resets at once", "other bytes", "endless"],
+    ids=["resets half-way", "gone", "resets at once", "other bytes", "endless"],
 )
 def test_a_data_host_that_misbehaves(behaviour, seconds, place, same):
     """The file is not there afterwards, or it is the right one; once the host behaves, so does everything."""

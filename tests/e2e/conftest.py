@@ -34,9 +34,12 @@ class Workplace:
     def write_profile(self, profile: dict) -> None:
         (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(profile, sort_keys=False))
 
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "PATH": path}
+
     def run(self, *command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", **variables}
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment = {**self.environment(), **variables}
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
@@ -53,9 +56,8 @@ class Workplace:
         return [line for line in (text.stdout + text.stderr).splitlines() if line.strip().startswith("output:")]
 
 
-@pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    folder = tmp_path / "clone"
+def copy_of_the_repository(folder: Path) -> Path:
+    """Copy what git tracks, and what it would, to a folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -67,6 +69,11 @@ def workplace(tmp_path: Path) -> Workplace:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    place = Workplace(folder)
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    place = Workplace(copy_of_the_repository(tmp_path / "clone"))
     place.write_profile(tiny_profile())
     return place

@@ -232,7 +232,7 @@ def test_dry_run_of_human_noise(checkout):
     jobs, text = dry_run(checkout, "--configfile", "config/cifarn.yaml", target="results/table_cifarn.md")
     fetches = sorted(rule for rule in jobs if rule.startswith("fetch_"))
     assert fetches == ["fetch_cifar10", "fetch_cifar100", "fetch_cifar100n", "fetch_cifar10n"]
-    assert (jobs["prepare"], jobs["human"], jobs["inject"], jobs["train"]) == (2, 2, 30, 270)
+    assert (jobs["prepare"], jobs["human"], jobs["inject"], trainings(jobs)) == (2, 2, 30, 270)
     assert (jobs["compare"], jobs["table"]) == (0, 1)
     inputs = re.findall(
         r"^    input: (.*)\n    output: results/tasks/cifarn/cifar10/human-worst-0\.4021/", text, re.MULTILINE
