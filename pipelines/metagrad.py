@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
+from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, run_spec
@@ -31,7 +32,13 @@ REPEATS = 3
 
 
 def prepared(settings: Settings, which: Run, data: Path, task: Path, momentum: float) -> "tuple[Method, Feed]":
-    """Return a run's method and batches, in float64 and with the student's momentum set to `momentum`."""
+    """Return a run's method and batches, in float64 and with the student's momentum set to `momentum`.
+
+    Raises
+    ------
+    SuiteError
+        If the method is no EMLC, or its data or task cannot be trusted.
+    """
     from emlc.data import open_dataset
     from emlc.data.store import load_arrays
     from emlc.engine.run import build_feed, build_method
@@ -45,6 +52,8 @@ def prepared(settings: Settings, which: Run, data: Path, task: Path, momentum: f
     loaded = load_task(task, expect_data_sha256=checksum)
     device = open_device("cpu", settings["threads"])
     method = build_method(recipe, loaded, arrays, device)
+    if not hasattr(method, "meta_gradient"):
+        raise SuiteError(f"{which.method} is no EMLC: it has no meta-gradient to choose; name one as --method")
     method.student.double()
     method.teacher.double()
     method.begin_epoch(0)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
 from emlc.data.base import Arrays
+from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import device_name, open_device, use_reproducible_kernels
 from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings, method_settings
@@ -188,9 +189,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the step."""
     args = _parser().parse_args(argv)
     use_reproducible_kernels()
+    cases = _cases(args)
     settings = load_settings(args.config)
     device = open_device(args.device, args.threads)
-    cases = _cases(args)
     against = [method_settings(settings, name)["label"] for name in AGAINST if name in args.methods]
     tables = [summarise(measure(settings, case, args.methods, args.rounds, device), case, against) for case in cases]
     table = pd.concat(tables, ignore_index=True)
@@ -206,12 +207,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _cases(args: argparse.Namespace) -> list[Case]:
-    """The built-in cases, or the one that the command line describes."""
+    """The built-in cases, or the one that the command line describes.
+
+    Raises
+    ------
+    SuiteError
+        If a number is too small to time anything.
+    """
+    for name, least in (("rounds", 1), ("batch", 2), ("side", 1), ("channels", 1), ("epoch_images", 1), ("threads", 1)):
+        if getattr(args, name) < least:
+            raise SuiteError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least {least}")
     if args.model is None:
         return list(CASES)
-    model = {"name": args.model} | ({"width": args.width} if args.width else {})
+    model = {"name": args.model} | ({} if args.width is None else {"width": args.width})
     shape = f"{args.side}x{args.side}x{args.channels}"
-    width = f", width {args.width}" if args.width else ""
+    width = "" if args.width is None else f", width {args.width}"
     return [Case(f"{args.model}{width} ({shape})", model, args.channels, args.side, args.batch, args.epoch_images)]
 
 

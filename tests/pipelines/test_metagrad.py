@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from emlc.errors import SuiteError
 from emlc.metagrad import META_GRADIENTS
 from pipelines.metagrad import compare, main, prepared, real_window, summarise, train_for
 from pipelines.settings import Run
@@ -109,3 +110,9 @@ def test_the_step_writes_every_meta_gradient_and_look_ahead(trained, tmp_path):
     assert one_step["relative_error"].max() < 1e-9
     assert table.query("k == 5 and meta_gradient == 'fpmg-released'")["relative_error"].min() > 0.1
     assert "## k = 10, momentum 0\n" in (tmp_path / "metagrad.md").read_text()
+
+
+def test_a_method_without_a_meta_gradient_to_choose_is_refused(trained):
+    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
+    with pytest.raises(SuiteError, match="mlc is no EMLC"):
+        prepared(evidence_profile(), RUN._replace(method="mlc"), trained / "data.npz", task, momentum=0.9)

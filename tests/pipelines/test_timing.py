@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
+from emlc.errors import SuiteError
 from pipelines.settings import DEFAULT_PROFILE
 from pipelines.timing import CASES, METHODS, main, summarise
 
@@ -45,3 +46,18 @@ def test_the_step_times_every_method_on_the_network_asked_for(tmp_path):
     page = (tmp_path / "timing.md").read_text()
     assert "1.97 times for EMLC (k=1) and 2.09 times for EMLC (k=5)" in page
     assert "times faster than MLC (double backward)" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "--rounds is 0; it must be at least 1"),
+        (["--model", "cnn-small", "--epoch-images", "0"], "--epoch-images is 0; it must be at least 1"),
+        (["--model", "cnn-small", "--width", "0", "--batch", "4", "--side", "8"], "option width of model cnn-small"),
+        (["--methods", "nothing"], "unknown method 'nothing'"),
+    ],
+)
+def test_what_cannot_be_timed_is_one_line(tmp_path, arguments, message):
+    with pytest.raises(SuiteError, match=message):
+        main([*arguments, "--out", str(tmp_path)])
+    assert list(tmp_path.iterdir()) == []
