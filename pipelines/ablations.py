@@ -14,7 +14,8 @@ from pipelines.aggregate import summaries
 from pipelines.cli import Parser, run
 from pipelines.evidence import ablation_runs, gradient_runs
 from pipelines.probe import Probe, probes
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_title, load_settings, method_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_title, method_settings
 
 COLUMNS = [
     "question", "method", "label", "reference", "n", "mean", "std", "difference", "low", "high", "p", "accuracies",

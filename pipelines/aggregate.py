@@ -12,16 +12,8 @@ from emlc.cells import RESULT_COLUMNS
 from emlc.errors import SuiteError
 from emlc.records import COMPLETED, read_record
 from pipelines.cli import Parser, run
-from pipelines.settings import (
-    DEFAULT_PROFILE,
-    Run,
-    Settings,
-    column_datasets,
-    dataset_title,
-    load_settings,
-    run_spec,
-    runs,
-)
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, column_datasets, dataset_title, run_spec, runs
 
 NOT_RUN = "not run"
 

@@ -10,6 +10,7 @@ from pipelines.environment import use_this_interpreter
 from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
 from pipelines.plan import check_disk, plan
 from pipelines.pointers import read_pointer
+from pipelines.profiles import validated
 from pipelines.settings import (
     ROOT,
     SIMCLR,
@@ -26,7 +27,6 @@ from pipelines.settings import (
     table_facts,
     task_folder,
     task_spec,
-    validated,
 )
 from pipelines.sources import sources
 

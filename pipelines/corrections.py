@@ -11,7 +11,8 @@ from pipelines.cli import run
 from pipelines.evidence import figure_runs
 from pipelines.plots import STYLES, figure_parser, new_figure, place, save_figure, styled
 from pipelines.probe import probes
-from pipelines.settings import Settings, load_settings, method_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import Settings, method_settings
 
 BINS = 20
 GROUPS = ("clean", "corrupted")

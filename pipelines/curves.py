@@ -12,7 +12,8 @@ from emlc.artefacts import atomic_path
 from emlc.records import COMPLETED
 from pipelines.aggregate import collect
 from pipelines.cli import Parser, run
-from pipelines.settings import DEFAULT_PROFILE, Settings, column_datasets, dataset_title, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Settings, column_datasets, dataset_title
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 AXES = ["dataset", "noise", "rate"]

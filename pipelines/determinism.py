@@ -21,7 +21,8 @@ from emlc.artefacts import canonical_json, file_digest, sha256_bytes, write_text
 from emlc.errors import SuiteError
 from emlc.records import read_record
 from pipelines.cli import Parser, run
-from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, load_settings, table_facts
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
 
 HEADER = ["Workflow", "Kills", "Runs resumed", "Table (sha256)", "Scores (sha256)", "As the first"]
 PROFILE = "determinism.json"

@@ -13,7 +13,8 @@ from pipelines.cli import run
 from pipelines.evidence import figure_runs
 from pipelines.plots import count, figure_parser, new_figure, place, save_figure, styled
 from pipelines.probe import Probe, probes
-from pipelines.settings import Settings, load_settings, method_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import Settings, method_settings
 
 PERPLEXITY = 30
 COLOURS = (

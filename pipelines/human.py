@@ -8,7 +8,8 @@ from emlc.data.human import prepare_human_labels, save_human_labels
 from pipelines.cli import Parser, run
 from pipelines.pointers import read_pointer, require_file
 from pipelines.prepare import source_files
-from pipelines.settings import DEFAULT_PROFILE, ROOT, dataset_options, human_labels, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, ROOT, dataset_options, human_labels
 
 
 def main(argv: Sequence[str]) -> int:

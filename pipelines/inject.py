@@ -12,7 +12,8 @@ from emlc.splits import SPLITS
 from emlc.tasks import Task, TaskSpec, make_task, make_task_from_labels, save_task
 from pipelines.cli import Parser
 from pipelines.cli import run as run_step
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, task_spec
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, task_spec
 
 
 def draw_task(

@@ -14,7 +14,8 @@ from emlc.artefacts import atomic_path, write_text
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import open_device, use_reproducible_kernels
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, run_spec
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, run_spec
 
 if TYPE_CHECKING:
     import torch

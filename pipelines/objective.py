@@ -8,7 +8,8 @@ import pandas as pd
 from pipelines.cli import run
 from pipelines.evidence import completed, figure_runs
 from pipelines.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
-from pipelines.settings import Settings, load_settings, run_spec
+from pipelines.profiles import load_settings
+from pipelines.settings import Settings, run_spec
 
 COLUMNS = ["method", "seed", "epoch", "iteration", "meta_objective"]
 SHOWN_BY_THE_PAPER = 2

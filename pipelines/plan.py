@@ -20,6 +20,7 @@ from pipelines.devices import device_name, find_device
 from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.plan_hours import pretraining_key, recorded_times, run_key
 from pipelines.pointers import read_pointer
+from pipelines.profiles import load_settings
 from pipelines.settings import (
     DEFAULT_PROFILE,
     ROOT,
@@ -29,7 +30,6 @@ from pipelines.settings import (
     encoder_file,
     human_labels,
     initialisation,
-    load_settings,
     pretraining_spec,
     run_spec,
     runs,

@@ -8,7 +8,8 @@ from emlc.data.store import save_arrays
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.pointers import require_file
-from pipelines.settings import DEFAULT_PROFILE, ROOT, dataset_options, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, ROOT, dataset_options
 
 
 def prepare(dataset: Dataset, files: tuple[Path, ...], out: Path) -> str:

@@ -11,7 +11,8 @@ from emlc.data.store import load_arrays
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import device_name, open_device, use_reproducible_kernels, versions
-from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_options, load_settings, pretraining_spec
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_options, pretraining_spec
 
 SCHEMA = "emlc.pretraining/1"
 

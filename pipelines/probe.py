@@ -15,7 +15,8 @@ from emlc.tasks import load_task
 from pipelines.cli import Parser
 from pipelines.cli import run as run_step
 from pipelines.devices import open_device, use_reproducible_kernels
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, load_settings, run_spec
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, run_spec
 
 SCHEMA = "emlc.probe/1"
 ARRAYS = {

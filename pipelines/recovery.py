@@ -9,7 +9,8 @@ from pipelines.cli import run
 from pipelines.evidence import figure_runs
 from pipelines.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
 from pipelines.probe import probes
-from pipelines.settings import Settings, load_settings, method_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import Settings, method_settings
 
 MEASURES = {"recovery": "All noisy labels", "wrong_recovery": "Wrong noisy labels"}
 LINES = {"recovery": "-", "wrong_recovery": (0, (4, 2))}

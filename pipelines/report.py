@@ -20,9 +20,10 @@ from pipelines.aggregate import collect
 from pipelines.claims import PUBLISHED
 from pipelines.claims_page import MARK, verdict_text
 from pipelines.cli import Parser, run
+from pipelines.profiles import load_settings
 from pipelines.report_parts import claim_counts, figures, pages, steps_made
 from pipelines.report_table import column_name, sections
-from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings
+from pipelines.settings import DEFAULT_PROFILE, Settings
 from pipelines.table import SELECTION_TEXT, read_table
 
 PAGE = Path(__file__).parent / "page"

@@ -22,7 +22,8 @@ from emlc.tasks import Task
 from pipelines.cli import Parser
 from pipelines.cli import run as run_step
 from pipelines.inject import draw_task
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_title, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_title
 
 PROTOCOLS = ("paper", "released")
 COLUMNS = (

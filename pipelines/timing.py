@@ -15,7 +15,8 @@ from emlc.data.base import Arrays
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import device_name, open_device, use_reproducible_kernels
-from pipelines.settings import DEFAULT_PROFILE, Settings, load_settings, method_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Settings, method_settings
 
 if TYPE_CHECKING:
     import torch

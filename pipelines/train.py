@@ -15,7 +15,8 @@ from emlc.records import FAILED, files_digests, write_record
 from pipelines.cli import Parser, run
 from pipelines.devices import use_reproducible_kernels
 from pipelines.interrupts import StopRequest
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,17 +24,9 @@ from emlc.tasks import Task
 from pipelines.cli import Parser, run
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.inject import draw_task
-from pipelines.settings import (
-    DEFAULT_PROFILE,
-    ROOT,
-    Run,
-    Settings,
-    dataset_options,
-    load_settings,
-    read_yaml,
-    run_spec,
-    validated,
-)
+from pipelines.mappings import read_yaml
+from pipelines.profiles import load_settings, validated
+from pipelines.settings import DEFAULT_PROFILE, ROOT, Run, Settings, dataset_options, run_spec
 
 LAST_EPOCHS = 5
 CHANCE = 0.0

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from pipelines import fetch, inject, prepare, train
-from pipelines.settings import DEFAULT_PROFILE, ROOT, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, ROOT
 
 PAIRS = 7
 

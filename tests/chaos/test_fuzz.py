@@ -28,7 +28,7 @@ from emlc.provenance import read_provenance
 from emlc.records import read_record, write_record
 from emlc.tasks import load_task, save_task
 from pipelines.pointers import read_pointer
-from pipelines.settings import load_settings
+from pipelines.profiles import load_settings
 from pipelines.table import read_table
 from tests.chaos.place import TALLY
 from tests.emlc.engine.test_run import TASK

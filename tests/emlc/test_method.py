@@ -13,7 +13,8 @@ from emlc.errors import SuiteError
 from emlc.metagrad import META_GRADIENTS
 from emlc.method import EMLC, METHOD, Options
 from emlc.models import build_model
-from pipelines.settings import Run, run_spec, validated
+from pipelines.profiles import validated
+from pipelines.settings import Run, run_spec
 from tests.tiny import tiny_profile
 
 CLASSES, NOISY, CLEAN = 4, 4, 7

@@ -8,7 +8,8 @@ import torch
 
 from pipelines import inject, probe, train
 from pipelines.evidence import probed_runs, trained_runs
-from pipelines.settings import Run, Settings, split_of, task_folder, validated
+from pipelines.profiles import validated
+from pipelines.settings import Run, Settings, split_of, task_folder
 from tests.tiny import tiny_profile, write_data, write_yaml
 
 COLUMN = {"dataset": "digits", "noise": "sym", "rate": 0.5}

@@ -6,8 +6,9 @@ from typing import Any
 from pipelines.aggregate import main as aggregate
 from pipelines.claims import main as claims
 from pipelines.compare import main as compare
+from pipelines.profiles import validated
 from pipelines.report import main as report
-from pipelines.settings import ROOT, Run, validated
+from pipelines.settings import ROOT, Run
 from tests.pipelines.records import write_run
 from tests.tiny import tiny_profile, write_yaml
 

@@ -10,7 +10,8 @@ from emlc.cells import read_cells
 from emlc.errors import SuiteError
 from emlc.records import read_record, write_record
 from pipelines.aggregate import aggregate, as_csv, as_metrics, collect, main
-from pipelines.settings import Run, validated
+from pipelines.profiles import validated
+from pipelines.settings import Run
 from tests.pipelines.records import SHA256, content_of, write_run
 from tests.tiny import tiny_profile, write_yaml
 

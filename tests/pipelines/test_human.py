@@ -9,7 +9,8 @@ from emlc.errors import SuiteError
 from emlc.tasks import load_task
 from pipelines import human, inject, prepare
 from pipelines.plan import plan
-from pipelines.settings import ROOT, human_labels, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import ROOT, human_labels
 from tests.fixtures import write_cifar_archive, write_human_labels, write_pointer
 from tests.tiny import tiny_profile, write_yaml
 

@@ -8,7 +8,8 @@ import pytest
 from emlc.errors import SuiteError
 from emlc.records import files_digests, read_record, seal, write_record
 from pipelines.merge import main, merge
-from pipelines.settings import Run, validated
+from pipelines.profiles import validated
+from pipelines.settings import Run
 from tests.pipelines.records import content_of
 from tests.tiny import tiny_profile
 

@@ -18,7 +18,8 @@ from pipelines.plan import as_markdown, as_size, bytes_needed, main, missing, pl
 from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.plan_hours import recorded_times
 from pipelines.pretrain import pretrain_dataset
-from pipelines.settings import ROOT, dataset_options, load_settings, runs, validated
+from pipelines.profiles import load_settings, validated
+from pipelines.settings import ROOT, dataset_options, runs
 from pipelines.train import main as train
 from tests.fixtures import write_pointer
 from tests.pipelines.records import content_of

@@ -21,7 +21,8 @@ from emlc.tasks import save_task
 from pipelines.experiment import build_recipe, execute
 from pipelines.inject import draw_task
 from pipelines.pretrain import main, pretrain_dataset
-from pipelines.settings import Run, dataset_options, encoder_file, pretraining_spec, run_spec, validated
+from pipelines.profiles import validated
+from pipelines.settings import Run, dataset_options, encoder_file, pretraining_spec, run_spec
 from tests.tiny import ROOT, tiny_arrays, tiny_profile, write_data, write_yaml
 
 CPU = torch.device("cpu")

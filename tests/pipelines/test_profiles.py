@@ -18,7 +18,8 @@ from emlc.data.cifar_n import read_human_labels
 from emlc.engine.run import method_class, parse_options
 from emlc.models import build_model
 from pipelines.pointers import read_pointer
-from pipelines.settings import ROOT, Run, dataset_options, load_settings, run_spec, runs
+from pipelines.profiles import load_settings
+from pipelines.settings import ROOT, Run, dataset_options, run_spec, runs
 from tests.fixtures import shared_file, torch_reads
 
 PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG = (

@@ -12,8 +12,8 @@ import pytest
 
 from emlc.cells import read_published
 from emlc.errors import SuiteError
+from pipelines.profiles import load_settings
 from pipelines.report import context, main, render
-from pipelines.settings import load_settings
 from tests.pipelines.report_results import SCORES, write_page, write_results
 
 ROOT = Path(__file__).parents[2]

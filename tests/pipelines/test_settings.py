@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from emlc.errors import SuiteError
+from pipelines.profiles import load_settings, validated
 from pipelines.settings import (
     DEFAULT_PROFILE,
     ROOT,
     Run,
     dataset_options,
     initialisation,
-    load_settings,
     method_settings,
     protocol,
     run_spec,
@@ -22,7 +22,6 @@ from pipelines.settings import (
     seed_chunks,
     split_of,
     task_spec,
-    validated,
 )
 from tests.tiny import tiny_profile, write_yaml
 

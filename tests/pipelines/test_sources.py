@@ -7,7 +7,8 @@ import pytest
 
 from emlc.errors import SuiteError
 from pipelines import sources as module
-from pipelines.settings import ROOT, Run, load_settings, run_spec
+from pipelines.profiles import load_settings
+from pipelines.settings import ROOT, Run, run_spec
 from pipelines.sources import sources
 from tests.tiny import implementations
 

@@ -9,7 +9,8 @@ from emlc.data.base import Arrays
 from emlc.data.store import load_arrays, save_arrays
 from emlc.errors import SuiteError
 from pipelines.inject import draw_task
-from pipelines.settings import DEFAULT_PROFILE, Run, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, Run
 from pipelines.splits import COLUMNS, as_csv, as_markdown, audit, main, papers_data
 
 

@@ -16,7 +16,8 @@ from emlc.errors import SuiteError
 from emlc.records import read_record
 from emlc.tasks import load_task
 from pipelines import aggregate, inject, table, train
-from pipelines.settings import ROOT, run_spec, validated
+from pipelines.profiles import validated
+from pipelines.settings import ROOT, run_spec
 from pipelines.settings import Run as RunKey
 from tests.tiny import CLEAN_PER_CLASS, tiny_profile, write_data, write_yaml
 

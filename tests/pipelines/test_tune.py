@@ -8,7 +8,8 @@ import yaml
 
 from emlc.data.base import Arrays
 from emlc.tasks import TaskSpec, make_task
-from pipelines.settings import DEFAULT_PROFILE, ROOT, load_settings
+from pipelines.profiles import load_settings
+from pipelines.settings import DEFAULT_PROFILE, ROOT
 from pipelines.tune import hold_out, summarise, trials
 
 BUDGET = yaml.safe_load((ROOT / "config" / "tuning.yaml").read_text())
