@@ -9,11 +9,9 @@ import torch
 from torch import nn
 
 from baselines.fasten import EPSILON, METHOD, Options, estimated_matrix, forward_corrected, relabelled
-from emlc.data.digits import Digits
 from emlc.engine.contract import Batch, Setting, Training
-from emlc.engine.run import Recipe, run
 from emlc.models import build_model
-from emlc.tasks import TaskSpec, make_task
+from tests.baselines.learning import train_on_digits
 
 CLASSES = 3
 GIVEN = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1])
@@ -196,35 +194,7 @@ MARGIN = 4.0
 
 
 def last_accuracy(implementation: str, seed: int) -> float:
-    """Return the test accuracy (%) after the last epoch.
-
-    Not after the one selected on 30 clean images, whose choice would add noise of its own.
-    """
-    digits = Digits()
-    arrays = digits.prepare((ROOT / "embedded" / "digits.npz",))
-    spec = TaskSpec(
-        dataset="digits",
-        data_sha256="0" * 64,
-        kind="sym",
-        rate=0.5,
-        sampling="per-label",
-        split="balanced",
-        clean_per_class=3,
-    )
-    recipe = Recipe(
-        implementation=implementation,
-        options={},
-        training=Training(epochs=10, batch_size=28, lr=0.05, momentum=0.9, weight_decay=5e-4),
-        model={"name": "cnn-small"},
-        order="reshuffled",
-        crop_padding=1,
-        flips=False,
-        mean=digits.mean,
-        std=digits.std,
-        seed=seed,
-    )
-    task = make_task(arrays, spec, digits.class_map, seed)
-    return run(recipe, task, arrays, torch.device("cpu")).epochs[-1]["test_accuracy"]
+    return train_on_digits(implementation, {}, seed, epochs=10).accuracies[-1]
 
 
 def test_learns_more_than_cross_entropy() -> None:

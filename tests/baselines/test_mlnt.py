@@ -13,14 +13,11 @@ from torch.nn import functional as F
 from baselines import cross_entropy
 from baselines.mlnt import METHOD, Guidance, Options, consistency_loss, nearest_neighbours, ramp, synthetic_labels
 from emlc import virtual_steps
-from emlc.data.digits import Digits
 from emlc.engine.contract import Batch, Setting, Training
-from emlc.engine.loop import train
-from emlc.engine.run import Recipe, build_feed, build_method
 from emlc.errors import SuiteError
 from emlc.models import build_model
-from emlc.tasks import TaskSpec, make_task
 from emlc.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
+from tests.baselines.learning import train_on_digits
 
 CLASSES = 3
 N = 8
@@ -428,48 +425,19 @@ MARGIN, STUDENT_MARGIN = 4.0, 1.0
 0 to 3 the mean teacher gained 7.8, 12.2, 6.9 and 8.3, the student 3.9, 6.4, 1.9 and 4.4."""
 
 
-def train_on_digits(implementation: str, options: dict, seed: int) -> tuple[float, float]:
-    """Return the test accuracy (%) after the last epoch of the reported model and of the student.
-
-    The last epoch, not the one selected on 30 clean images, whose choice would add noise of its own.
-    """
-    digits = Digits()
-    arrays = digits.prepare((ROOT / "embedded" / "digits.npz",))
-    spec = TaskSpec(
-        dataset="digits",
-        data_sha256="0" * 64,
-        kind="sym",
-        rate=0.5,
-        sampling="per-label",
-        split="balanced",
-        clean_per_class=3,
-    )
-    recipe = Recipe(
-        implementation=implementation,
-        options=options,
-        training=Training(epochs=10, batch_size=28, lr=0.05, momentum=0.9, weight_decay=5e-4),
-        model={"name": "cnn-small"},
-        order="reshuffled",
-        crop_padding=1,
-        flips=False,
-        mean=digits.mean,
-        std=digits.std,
-        seed=seed,
-    )
-    task = make_task(arrays, spec, digits.class_map, seed)
-    method = build_method(recipe, task, arrays, torch.device("cpu"))
-    feed = build_feed(recipe, method, task, arrays, torch.device("cpu"))
-    reported = train(method, feed, recipe.training.epochs).epochs[-1]["test_accuracy"]
+def last_accuracies(implementation: str, options: dict, seed: int) -> tuple[float, float]:
+    """Return the test accuracy (%) after the last epoch of the reported model and of the student."""
+    method, feed, accuracies = train_on_digits(implementation, options, seed, epochs=10)
     method.student.eval()
     with torch.no_grad():
         predictions = method.student(feed.normalise(feed.test.images)).argmax(dim=1)
-    return reported, (predictions == feed.test.labels).double().mean().item() * 100
+    return accuracies[-1], (predictions == feed.test.labels).double().mean().item() * 100
 
 
 def test_learns_more_than_cross_entropy() -> None:
     """Averaging alone makes a better teacher; a better student takes the meta-gradient, its only difference."""
     options = {"num_fast": 4, "ramp_epochs": 3, "late_decay": 0.99}
-    plain, _ = train_on_digits("baselines.cross_entropy", {}, seed=0)
-    teacher, student = train_on_digits("baselines.mlnt", options, seed=0)
+    plain, _ = last_accuracies("baselines.cross_entropy", {}, seed=0)
+    teacher, student = last_accuracies("baselines.mlnt", options, seed=0)
     assert teacher >= plain + MARGIN
     assert student >= plain + STUDENT_MARGIN
