@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emlc.artefacts import write_json, write_text
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
-from pipelines.devices import device_name, versions
+from pipelines.devices import device_name, open_device, use_reproducible_kernels, versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,14 +36,13 @@ WARM_UP = 3
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark and print its table."""
     args = _parser().parse_args(argv)
-    import torch
-
+    use_reproducible_kernels()
     from pipelines.bench.cases import CASES, Workload
     from pipelines.bench.memory import peak_bytes
     from pipelines.bench.page import markdown
     from pipelines.bench.precision import meta_gradient_errors
 
-    torch.set_num_threads(args.threads)
+    open_device(args.device, args.threads)
     names = tuple(CASES) if args.cases == ["all"] else tuple(args.cases)
     unknown = [name for name in names if name not in CASES]
     if unknown:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from pipelines.bench.cases import Case, Workload
+from pipelines.devices import open_device
 
 STEPS = 2
 """The second step finds the optimisers' buffers in place."""
@@ -35,9 +36,7 @@ def _on_gpu(workload: Workload, case: Case) -> int:
 
 
 def _on_cpu(workload: Workload, case: Case, threads: int) -> int:
-    import torch
-
-    torch.set_num_threads(threads)
+    open_device("cpu", threads)
     before = _resident()
     step = workload.step(case)
     for _ in range(STEPS):

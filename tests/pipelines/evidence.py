@@ -1,10 +1,7 @@
 """A tiny profile with figures and ablations, and its runs."""
 
-import os
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pipelines import inject, probe, train
 from pipelines.evidence import probed_runs, trained_runs
@@ -53,7 +50,6 @@ def train_all(folder: Path) -> Path:
     settings = evidence_profile()
     write_yaml(folder / "profile.yaml", settings)
     write_data(folder / "data.npz")
-    environment, threads = dict(os.environ), torch.get_num_threads()
     for run in trained_runs(settings):
         draw(folder, run, settings)
         assert train.main([*arguments(folder, run, settings), "--out", str(folder / "runs" / run.folder)]) == 0
@@ -61,10 +57,6 @@ def train_all(folder: Path) -> Path:
         draw(folder, run, settings)
         out = folder / "probes" / run.folder / "probe.npz"
         assert probe.main([*arguments(folder, run, settings), "--out", str(out)]) == 0
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-    os.environ.clear()
-    os.environ.update(environment)
     return folder
 
 

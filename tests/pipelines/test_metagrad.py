@@ -16,15 +16,6 @@ from tests.pipelines.evidence import evidence_profile
 RUN = Run("emlc-k1", "digits", "sym", 0.5, 0)
 
 
-@pytest.fixture(autouse=True)
-def _restored(monkeypatch):
-    monkeypatch.setattr("pipelines.metagrad.use_reproducible_kernels", lambda: None)
-    threads = torch.get_num_threads()
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
 def double(batch):
     return type(batch)(batch.inputs.double(), batch.labels, batch.indices)
 

@@ -94,4 +94,3 @@ def test_gradient_halves_by_one_real_step(trained):
     assert all(torch.equal(*pair) for pair in zip(method.teacher.parameters(), before[0], strict=True))
     assert feed.noisy.position == before[1]
     assert norms["supervised_gate"] > norms["meta_gate"] > 0
-    torch.use_deterministic_algorithms(False)

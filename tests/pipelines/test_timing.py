@@ -9,15 +9,6 @@ from pipelines.settings import DEFAULT_PROFILE
 from pipelines.timing import CASES, METHODS, main, summarise
 
 
-@pytest.fixture(autouse=True)
-def _restored(monkeypatch):
-    monkeypatch.setattr("pipelines.timing.use_reproducible_kernels", lambda: None)
-    threads = torch.get_num_threads()
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
-
-
 def test_ratios_are_taken_within_rounds():
     rows = [("MLC", 0, 10.0), ("MLC", 1, 40.0), ("MLC", 2, 12.0), ("EMLC", 0, 5.0), ("EMLC", 1, 10.0), ("EMLC", 2, 4.0)]
     measured = pd.DataFrame(rows, columns=["method", "round", "iteration_ms"]).assign(peak_mib=1.5)

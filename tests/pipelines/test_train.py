@@ -27,18 +27,6 @@ METHODS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _restored():
-    """The step configures its own process; in a test that process is shared."""
-    environment, threads = dict(os.environ), torch.get_num_threads()
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-    torch.set_num_threads(threads)
-    os.environ.clear()
-    os.environ.update(environment)
-
-
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
     """A profile, its data and its tasks."""
