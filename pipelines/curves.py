@@ -70,7 +70,7 @@ def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
     )
     grid.set_titles("{col_name}").set_axis_labels("Epoch", "Test accuracy (%)")
     grid.legend.set_title(f"mean ± std, n = {len(settings['seeds'])} seeds")
-    sns.move_legend(grid, "center left", bbox_to_anchor=(1.0, 0.5))
+    sns.move_legend(grid, "center left", bbox_to_anchor=(grid.figure.subplotpars.right + 0.01, 0.5))
     return grid.figure
 
 
