@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from emlc.cells import Cell
 from emlc.errors import SuiteError
+from emlc.yaml_data import load_yaml
 
 _ENTRY = {
     "type": "object",
@@ -141,7 +141,7 @@ def read_absences(path: Path) -> list[Absence]:
 
 
 def _checked(path: Path) -> dict[str, Any]:
-    content = _load(path)
+    content = load_yaml(path)
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))
     if fault is not None:
         raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {_one_line(fault.message)}")
@@ -165,15 +165,6 @@ def defect_of(cell: Cell, provenance: Sequence[Defect]) -> Defect | None:
         noise = f"{cell.noise_type} {cell.noise_rate}"
         raise SuiteError(f"two provenance entries cover {cell.method} on {cell.dataset} {noise}; keep one")
     return found[0] if found else None
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise SuiteError(f"{path} is not valid YAML ({_one_line(error)})") from error
 
 
 def _defect(entry: dict[str, Any]) -> Defect:

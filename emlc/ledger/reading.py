@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from emlc.errors import SuiteError
 from emlc.ledger.claims import EVIDENCE, Assertion, Claim, Ledger, Quote
 from emlc.ledger.syntax import parse
+from emlc.yaml_data import load_yaml
 
 _TEXT = {"type": "string", "minLength": 1}
 _CLAIM = {
@@ -64,7 +64,7 @@ def read_ledger(path: Path) -> Ledger:
     SuiteError
         If it cannot be read, breaks the schema, has an id twice or an expression that is none (names the claim).
     """
-    content = _load(Path(path))
+    content = load_yaml(Path(path))
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))
     if fault is not None:
         raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {' '.join(fault.message.split())[:200]}")
@@ -97,12 +97,3 @@ def _claim(path: Path, entry: Mapping[str, Any]) -> Claim:
         transfers=entry["transfers"],
         remarks=tuple(remarks),
     )
-
-
-def _load(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise SuiteError(f"{path} is not valid YAML ({' '.join(str(error).split())[:200]})") from error

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from emlc.errors import SuiteError
 from emlc.method import EMLC
 from pipelines.bench import __main__ as bench
 from pipelines.bench.__main__ import flops_per_batch, main, time_ratios
@@ -107,5 +108,5 @@ def test_emlc_over_mlc_pairs_the_rounds():
 
 
 def test_an_unknown_case_is_one_line():
-    with pytest.raises(Exception, match="unknown case 'EMLC'; known: MLC; "):
+    with pytest.raises(SuiteError, match="unknown case 'EMLC'; known: MLC; "):
         main(["--cases", "EMLC"])
