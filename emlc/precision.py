@@ -34,9 +34,9 @@ def as_computed(output: Tensor) -> AbstractContextManager[None]:
 
 
 def memory_format(precision: str, device: torch.device) -> torch.memory_format:
-    """Return how networks lie in memory: channels last where a GPU's matrix units read them."""
-    on_matrix_units = device.type == "cuda" and precision != "float32"
-    return torch.channels_last if on_matrix_units else torch.contiguous_format
+    """Return how networks lie in memory: channels last for CPUs and for a GPU's matrix units, which read them so."""
+    on_plain_units = device.type == "cuda" and precision == "float32"
+    return torch.contiguous_format if on_plain_units else torch.channels_last
 
 
 @contextmanager

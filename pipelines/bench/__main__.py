@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         raise SuiteError(f"unknown case {unknown[0]!r}; known: {'; '.join(CASES)}")
     image = (1, 8, 8) if args.model == "cnn-small" else (3, 32, 32)
     trained_so = memory_format(args.precision, torch.device(args.device)) is torch.channels_last
-    channels_last = args.channels_last or trained_so
+    channels_last = trained_so if args.layout is None else args.layout == "channels-last"
     workload = Workload(args.model, args.width, args.batch, image, args.device, args.precision, channels_last)
     ratios = time_ratios(workload, names, args.rounds)
     peaks = {name: peak_bytes(workload, CASES[name], args.threads) for name in names} if args.memory else {}
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=32, help="images in one noisy and in one clean batch")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16", "float64"))
-    parser.add_argument("--channels-last", action="store_true", help="memory layout (default: as training has it)")
+    parser.add_argument("--layout", choices=("channels-first", "channels-last"), help="default: as training has it")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the CPU")
     parser.add_argument("--rounds", type=int, default=15, help="measured rounds, each with every case once")
     parser.add_argument("--cases", nargs="+", default=DEFAULT_CASES, metavar="CASE", help="names of cases, or: all")

@@ -134,6 +134,8 @@ class SameSigns(TorchFunctionMode):
         if func is not F.relu:
             return func(*args, **(kwargs or {}))
         inputs, units = args[0], next(self._open)
-        barely = torch.full_like(inputs, torch.finfo(inputs.dtype).tiny)
+        number = torch.finfo(inputs.dtype)
+        # Above zero by more than the sum's rounding: a zero would be closed to a tangent.
+        barely = 8 * number.eps * inputs.abs() + number.tiny
         lifted = inputs + torch.where(inputs > 0, 0.0, barely - inputs).detach()
         return torch.where(units, lifted, 0.0)
