@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 """``tf32``: float32, but NVIDIA GPUs round the factors of matrix products and convolutions to 10 bits. ``bfloat16``:
@@ -33,10 +33,19 @@ def as_computed(output: Tensor) -> AbstractContextManager[None]:
     return nullcontext() if half == torch.is_autocast_enabled(output.device.type) else _autocast(output.device, half)
 
 
-def memory_format(precision: str, device: torch.device) -> torch.memory_format:
-    """Return how networks lie in memory: channels last for CPUs and for a GPU's matrix units, which read them so."""
-    on_plain_units = device.type == "cuda" and precision == "float32"
-    return torch.contiguous_format if on_plain_units else torch.channels_last
+def memory_format(backbone: Any, device: torch.device) -> torch.memory_format:
+    """Return how a backbone shall lie in memory: channels last for CPUs and for a GPU's matrix units."""
+    if device.type == "cuda":
+        return torch.contiguous_format if backbone.precision == "float32" else torch.channels_last
+    unsafe = any(map(_overruns_memory, backbone.modules()))
+    return torch.contiguous_format if unsafe else torch.channels_last
+
+
+def _overruns_memory(module: nn.Module) -> bool:
+    """Whether PyTorch 2.15 on a CPU corrupts the heap in this module's backward pass, channels last (oneDNN, AVX2)."""
+    if not isinstance(module, nn.Conv2d):
+        return False
+    return module.kernel_size == (1, 1) and module.stride != (1, 1) and module.in_channels < 8
 
 
 @contextmanager

@@ -163,7 +163,9 @@ def pretrain(images: Tensor, recipe: Recipe, device: torch.device) -> Pretrained
     SuiteError
         If the model does not exist.
     """
-    projector = _projector(recipe, images.shape[1]).to(device, memory_format=torch.channels_last)
+    projector = _projector(recipe, images.shape[1]).to(device)
+    if device.type == "cuda":
+        projector.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
         _trained(projector), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -233,8 +235,10 @@ def _train_epoch(
 
 def _step(projector: _Projector, optimiser: torch.optim.Optimizer, views: Tensor, temperature: float) -> Tensor:
     """Take one SGD step on views [2n, C, H, W], the second of each image n places after the first."""
-    with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=views.is_cuda):
-        z1, z2 = projector(views.contiguous(memory_format=torch.channels_last)).chunk(2)
+    on_gpu = views.is_cuda
+    with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=on_gpu):
+        inputs = views.contiguous(memory_format=torch.channels_last) if on_gpu else views
+        z1, z2 = projector(inputs).chunk(2)
     loss = nt_xent(z1, z2, temperature)
     optimiser.zero_grad()
     loss.backward()

@@ -57,17 +57,18 @@ def interleaved(works: Mapping[str, Work], rounds: int, warm_up: int, device: to
         Waited for before every reading of the clock.
     """
     names = list(works)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    measured: dict[str, list[float]] = {name: [] for name in names}
     for number in range(-warm_up, rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            taken = _seconds(works[name], device)
+            taken = seconds(works[name], device)
             if number >= 0:
-                seconds[name].append(taken)
-    return seconds
+                measured[name].append(taken)
+    return measured
 
 
-def _seconds(work: Work, device: torch.device) -> float:
+def seconds(work: Work, device: torch.device) -> float:
+    """Return how long `work` takes on `device`, from nothing under way to nothing under way."""
     synchronise(device)
     started = time.perf_counter()
     work()

@@ -89,7 +89,7 @@ def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
     def build(role: str) -> nn.Module:
         network = initial_network(recipe, arrays, role)
         network.precision = recipe.training.precision
-        return network.to(device, memory_format=memory_format(network.precision, device))
+        return network.to(device, memory_format=memory_format(network, device))
 
     setting = Setting(
         num_classes=arrays.num_classes,

@@ -21,18 +21,19 @@ def markdown(table: pd.DataFrame, ratios: Mapping[str, list[float]], about: Mapp
     about : mapping
         The workload, the machine and the versions.
     """
-    sections = [_title(about), _cases(table).to_markdown(index=False), _protocol(about)]
+    sections = [title("Training steps", about), _cases(table).to_markdown(index=False), _protocol(about)]
     over_mlc = _over_mlc(ratios)
     if not over_mlc.empty:
         sections[2:2] = [over_mlc.to_markdown(index=False)]
     return "\n\n".join(sections) + "\n"
 
 
-def _title(about: Mapping[str, Any]) -> str:
+def title(subject: str, about: Mapping[str, Any]) -> str:
+    """Return a page's heading and the line that says where it was measured."""
     width = f" of width {about['width']}" if about["width"] else ""
     layout = "channels last" if about["channels_last"] else "channels first"
     return (
-        f"# Training steps: {about['model']}{width}, batch {about['batch']}, {about['precision']}, {layout}\n\n"
+        f"# {subject}: {about['model']}{width}, batch {about['batch']}, {about['precision']}, {layout}\n\n"
         f"{about['machine']}, {about['threads']} CPU threads, Python {about['python']}, PyTorch {about['torch']}"
     )
 

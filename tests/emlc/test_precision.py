@@ -165,16 +165,26 @@ def test_dual_numbers_in_bfloat16_are_refused_in_one_line():
 def test_every_method_runs_in_both_layouts(name, monkeypatch):
     recipe = replace(VARIANTS[name], training=replace(VARIANTS[name].training, epochs=2))
     last = run(recipe, TASK, ARRAYS, CPU)
-    monkeypatch.setattr("emlc.engine.run.memory_format", lambda precision, device: torch.contiguous_format)
+    monkeypatch.setattr("emlc.engine.run.memory_format", lambda network, device: torch.contiguous_format)
     first = run(recipe, TASK, ARRAYS, CPU)
     assert first_loss(last) == pytest.approx(first_loss(first), rel=1e-4)
 
 
 def test_channels_last_is_for_cpus_and_matrix_units():
-    gpu = torch.device("cuda")
-    formats = [memory_format(precision, gpu) for precision in PRECISIONS]
-    assert formats == [torch.contiguous_format, torch.channels_last, torch.channels_last]
-    assert {memory_format(precision, CPU) for precision in PRECISIONS} == {torch.channels_last}
+    gpu, net = torch.device("cuda"), build_model("resnet18", 10, 3, torch.Generator(), width=8)
+    formats = {}
+    for net.precision in PRECISIONS:
+        formats[net.precision] = memory_format(net, gpu), memory_format(net, CPU)
+    first, last = torch.contiguous_format, torch.channels_last
+    assert formats == {"float32": (first, last), "tf32": (last, last), "bfloat16": (last, last)}
+
+
+@pytest.mark.parametrize(("width", "layout"), [(7, torch.contiguous_format), (8, torch.channels_last)])
+def test_channels_come_first_where_the_cpu_kernel_overruns_memory(width, layout):
+    net = build_model("resnet18", 10, 3, torch.Generator(), width=width)
+    assert memory_format(net, CPU) is layout
+    net.to(memory_format=layout)
+    net(torch.randn(4, 3, 8, 8)).sum().backward()  # a crash of the interpreter where this is wrong
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("float32", "ieee"), ("tf32", "tf32"), ("bfloat16", "ieee")])

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -12,7 +14,8 @@ from torch.nn import functional as F
 from emlc.errors import SuiteError
 from emlc.metagrad.tape import Tape
 from emlc.method import EMLC
-from pipelines.bench import __main__ as bench
+from pipelines import stopwatch
+from pipelines.bench import feeds, loops
 from pipelines.bench.__main__ import flops_per_batch, main, time_ratios
 from pipelines.bench.cases import CASES, PLAIN, Case, Workload
 from pipelines.bench.page import markdown
@@ -95,7 +98,7 @@ def test_ratios_are_per_noisy_batch_over_the_plain_steps_around(monkeypatch):
     """A clock that says 7 for every plain step and 70 for every other one."""
     names, plain = ["EMLC k=1 taped", "EMLC k=10 taped"], object()
     monkeypatch.setattr(Workload, "step", lambda self, case: plain if case is PLAIN else object())
-    monkeypatch.setattr(bench, "_seconds", lambda step, device: 7.0 if step is plain else 70.0)
+    monkeypatch.setattr(stopwatch, "seconds", lambda step, device: 7.0 if step is plain else 70.0)
     assert time_ratios(SMALL, names, rounds=4) == {names[0]: [10.0] * 4, names[1]: [1.0] * 4}
 
 
@@ -128,3 +131,41 @@ def test_emlc_over_mlc_pairs_the_rounds():
 def test_an_unknown_case_is_one_line():
     with pytest.raises(SuiteError, match="unknown case 'EMLC'; known: MLC; "):
         main(["--cases", "EMLC"])
+
+
+def test_whole_loops_are_timed_and_recorded(tmp_path, capsys):
+    arguments = ["--model", "resnet18", "--width", "8", "--batch", "4", "--threads", "1", "--workers", "1"]
+    loops_of_interest = ["Cross-Entropy", "EMLC k=5"]
+    short = ["--rounds", "2", "--updates", "3", "--loops", *loops_of_interest, "--out", str(tmp_path)]
+    assert loops.main([*arguments, *short]) == 0
+    record = json.loads((tmp_path / "loops.json").read_text())
+    assert record["flops_per_image"]["EMLC k=5"] / record["flops_per_image"]["Cross-Entropy"] == pytest.approx(
+        (8 + 6 / 5) / 3, rel=0.02
+    )
+    for loop in loops_of_interest:
+        speeds = record["images_per_second"][loop]
+        assert all(speed > 1 for kind in ("suite", "straightforward") for speed in speeds[kind])
+    assert record["matmul_flops_per_second"] > 1e8
+    assert capsys.readouterr().out.strip() == (tmp_path / "loops.md").read_text().strip()
+
+
+def test_images_per_second_count_every_noisy_image_once(monkeypatch):
+    """Seven updates take two steps of a k=5 loop, that is ten batches of six images; a clock says they took 3 s."""
+    monkeypatch.setattr(stopwatch, "seconds", lambda work, device: work() or 3.0)
+    taken = []
+    method = SimpleNamespace(look_ahead=5, step=lambda noisy, clean: taken.append((noisy, clean)))
+    feed = ((number, -number) for number in count())
+    assert loops.images_per_second(SMALL, method, feed, updates=7, warm_up=3) == 10 * 6 / 3
+    assert taken == [(number, -number) for number in range(5)]
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_both_feeds_give_batches_of_the_same_shapes(auto):
+    work = replace(SMALL, precision="float32", image=(3, 16, 16))
+    method = SimpleNamespace(look_ahead=3, auto_augments=auto)
+    for feed in (feeds.resident(work, method), feeds.per_image(work, method, workers=0)):
+        noisy, clean = next(feed)
+        assert (noisy.inputs.shape, clean.inputs.shape) == ((18, 3, 16, 16), (6, 3, 16, 16))
+        assert (noisy.labels.shape, noisy.indices.shape) == ((18,), (18,))
+        assert noisy.inputs.dtype == torch.float32
+        assert -2 <= float(noisy.inputs.min()) < -1.5 < 1.5 < float(noisy.inputs.max()) <= 2
