@@ -25,7 +25,7 @@ lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile pipelines
-	snakemake --lint
+	python .ci/lint_workflow.py
 
 clean:
 	rm -rf results/* .snakemake .cache
