@@ -71,7 +71,7 @@ def test_the_search_uses_seeds_that_no_table_reports():
 def test_trials_are_candidates_by_columns_by_seeds_by_folds():
     settings = load_settings([DEFAULT_PROFILE])
     listed = list(trials(settings, BUDGET, Path("data.npz")))
-    assert len(listed) == 9 * 4 * len(BUDGET["columns"]) * len(BUDGET["seeds"]) * BUDGET["folds"]
+    assert len(listed) == len(settings["methods"]) * 4 * len(BUDGET["columns"]) * len(BUDGET["seeds"]) * BUDGET["folds"]
     mlc = [trial for trial in listed if trial.run.method == "mlc"]
     rates = {trial.settings["methods"]["mlc"]["options"]["teacher_lr"] for trial in mlc}
     assert rates == {candidate["options"]["teacher_lr"] for candidate in BUDGET["candidates"]["mlc"]}
