@@ -154,12 +154,21 @@ def _is_of(value: Any, annotation: Any) -> bool:
 
 
 def build_feed(recipe: Recipe, method: Method, task: Task, arrays: Arrays, device: torch.device) -> Feed:
-    """Return the batches and evaluation sets of one run, resident on `device`."""
+    """Return the batches and evaluation sets of one run, resident on `device`.
+
+    Raises
+    ------
+    SuiteError
+        If the noisy set has fewer images than a step of several batches takes.
+    """
     noisy = _images(arrays.train_images[task.noisy_indices], task.noisy_labels, device)
     clean = _images(arrays.train_images[task.clean_indices], task.clean_labels, device)
     validation = _images(arrays.train_images[task.validation_indices], task.validation_labels, device)
     test = _images(arrays.test_images, arrays.test_labels, device)
     size = recipe.training.batch_size
+    if method.look_ahead > 1 and size * method.look_ahead > len(noisy):
+        wanted = f"{method.look_ahead} batches of {size} images"
+        raise SuiteError(f"a step needs {wanted}, the noisy set has {len(noisy)}; lower batch_size or look_ahead")
     stream = STREAMS[recipe.order]
     clean_stream = BalancedStream if method.class_balanced else stream
 

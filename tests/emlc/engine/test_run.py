@@ -241,6 +241,13 @@ def test_what_is_no_method_is_refused_in_one_line(implementation):
         method_class(implementation)
 
 
+def test_a_noisy_set_too_small_for_a_step_is_refused():
+    recipe = replace(RECIPE, implementation="emlc.method", options={"look_ahead": 5})
+    recipe = replace(recipe, training=replace(recipe.training, batch_size=len(TASK.noisy_indices) // 5 + 1))
+    with pytest.raises(SuiteError, match=r"^a step needs 5 batches of \d+ images, the noisy set has \d+; lower"):
+        run(recipe, TASK, ARRAYS, CPU)
+
+
 def test_unknown_options_are_refused_with_the_known_ones():
     options = method_class("baselines.mlc").Options
     with pytest.raises(
