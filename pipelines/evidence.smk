@@ -123,6 +123,7 @@ if "timing" in SETTINGS:
 
     rule timing:
         input:
+            published="published/timing.csv",
             sources=sources("pipelines.timing", *(method["implementation"] for method in TIMED.values())),
         output:
             csv="results/timing.csv",
