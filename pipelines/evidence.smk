@@ -152,7 +152,8 @@ if "fidelity" in SETTINGS:
     rule metagrad:
         input:
             data=f"results/data/{PANEL_RUN.dataset}.npz",
-            task=f"results/tasks/{PROFILE}/{PANEL_RUN.column}/seed{PANEL_RUN.seed}.npz",
+            task=task_of(PANEL_RUN, PANEL_RUN.seed),
+            pretrained=pretrained(PANEL_RUN),
             sources=sources("pipelines.metagrad", run_spec(SETTINGS, PANEL_RUN)["implementation"]),
         output:
             csv="results/metagrad.csv",
@@ -163,7 +164,8 @@ if "fidelity" in SETTINGS:
         params:
             spec=run_spec(SETTINGS, PANEL_RUN),
             method=PANEL_RUN.method,
+            pretrained=lambda wildcards, input: ["--pretrained", *input.pretrained] if input.pretrained else [],
             folder=subpath(output.csv, parent=True),
         shell:
             "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
-            " --method {params.method:q} --out {params.folder:q} > {log:q} 2>&1"
+            " --method {params.method:q} {params.pretrained:q} --out {params.folder:q} > {log:q} 2>&1"
