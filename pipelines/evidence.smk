@@ -119,7 +119,7 @@ rule ablations:
 
 if "timing" in SETTINGS:
 
-    TIMED = {name: method_settings(SETTINGS, name) for name in SETTINGS["timing"]["methods"]}
+    TIMED = {name: method_spec(SETTINGS, name) for name in SETTINGS["timing"]["methods"]}
 
     rule timing:
         input:
@@ -135,7 +135,8 @@ if "timing" in SETTINGS:
             gpu=int(SETTINGS["device"] != "cpu"),
         params:
             methods=TIMED,
-            training=SETTINGS["training"],
+            labels=[method_settings(SETTINGS, name)["label"] for name in TIMED],
+            splits=[split_of(SETTINGS, name) for name in TIMED],
             names=list(TIMED),
             device=SETTINGS["device"],
             folder=subpath(output.csv, parent=True),

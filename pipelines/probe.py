@@ -60,20 +60,22 @@ def observe(settings: Settings, run: Run, data: Path, task_file: Path, pretraine
     """
     from emlc.engine.loop import train
     from emlc.engine.run import build_feed, build_method
+    from emlc.precision import matrix_products
     from pipelines.experiment import opened
     from pipelines.observation import Observer
 
     spec, _, arrays, _, task, recipe = opened(settings, run, data, task_file, pretrained)
     device = open_device(spec["device"], spec["threads"])
-    method = build_method(recipe, task, arrays, device)
-    feed = build_feed(recipe, method, task, arrays, device)
-    observer = Observer(feed, task.true_labels)
-    history = train(method, feed, recipe.training.epochs, keeper=observer)
-    values = {
-        "soft_labels": observer.corrected(method),
-        "retained": observer.retained(method),
-        "embeddings": observer.embeddings(method),
-    }
+    with matrix_products(recipe.training.precision):
+        method = build_method(recipe, task, arrays, device)
+        feed = build_feed(recipe, method, task, arrays, device)
+        observer = Observer(feed, task.true_labels)
+        history = train(method, feed, recipe.training.epochs, keeper=observer)
+        values = {
+            "soft_labels": observer.corrected(method),
+            "retained": observer.retained(method),
+            "embeddings": observer.embeddings(method),
+        }
     found = {name: value.float().cpu().numpy() for name, value in values.items()}
     labels = {"noisy_labels": task.noisy_labels, "true_labels": task.true_labels, "test_labels": arrays.test_labels}
     return Probe(run, spec, history.epochs, observer.epochs, {name: (found | labels)[name] for name in ARRAYS})
