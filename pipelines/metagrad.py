@@ -15,7 +15,7 @@ from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, run_spec
+from pipelines.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, method_settings, run_spec
 
 if TYPE_CHECKING:
     import torch
@@ -234,8 +234,8 @@ apart; medians, in brackets the quartiles.
 - *cosine*, *relative error*, *norm ratio*: of the gradient that the teacher gets.
 - *label cosine*: of the derivatives by each soft label, the mean over classes taken off. It tells whether each sample
   gets its own signal.
-- *times fpmg*, *ms*: the call alone, one thread, the fastest of {repeats}, on passes that the student's own steps have
-  recorded; the ratio is taken within a window. *MiB*: peak of tensors above what is alive before the call.
+- *times fpmg*, *ms*: the call alone, {threads} thread(s), the fastest of {repeats}, on passes that the student's own
+  steps have recorded; the ratio is taken within a window. *MiB*: peak of tensors above what is alive before the call.
 """
 
 
@@ -273,19 +273,20 @@ def main(argv: Sequence[str]) -> int:
 
     task = load_task(args.task)
     which = Run(args.method, task.dataset, task.kind, task.rate, task.seed)
-    spec = run_spec(settings, which)
+    facts = _facts(settings, which, args.warm_up, args.draws)
     prepare = partial(prepared, settings, which, args.data, args.task, args.pretrained)
-    table = summarise(panel(prepare, spec["training"]["momentum"], args.warm_up, args.draws))
+    momentum = run_spec(settings, which)["training"]["momentum"]
+    table = summarise(panel(prepare, momentum, args.warm_up, args.draws))
     with atomic_path(args.out / "metagrad.csv") as path:
         table.round(9).to_csv(path, index=False, lineterminator="\n")
-    write_text(args.out / "metagrad.md", page(table, _facts(settings, which, args.warm_up, args.draws)))
+    write_text(args.out / "metagrad.md", page(table, facts))
     return 0
 
 
 def _facts(settings: Settings, which: Run, steps: int, count: int) -> dict[str, Any]:
     spec = run_spec(settings, which)
     return {
-        "label": settings["methods"][which.method]["label"],
+        "label": method_settings(settings, which.method)["label"],
         "where": f"{which.dataset}, {which.noise} {100 * which.rate:g} %",
         "model": spec["model"]["name"],
         "start": "a SimCLR encoder" if spec["initialisation"] == SIMCLR else "scratch",
@@ -296,6 +297,7 @@ def _facts(settings: Settings, which: Run, steps: int, count: int) -> dict[str, 
         "n": count,
         "between": STEPS_BETWEEN_DRAWS,
         "repeats": REPEATS,
+        "threads": spec["threads"],
     }
 
 
