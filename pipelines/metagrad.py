@@ -12,7 +12,7 @@ import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
 from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
+from pipelines.cli import Parser, at_least, run
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.profiles import load_settings
 from pipelines.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, method_settings, run_spec
@@ -263,8 +263,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--task", type=Path, required=True, help="task (pipelines.inject)")
     parser.add_argument("--pretrained", type=Path, help="encoder of a method that starts from SimCLR")
     parser.add_argument("--method", default="emlc-k1", help="a key of the profile's methods or variants, an EMLC")
-    parser.add_argument("--warm-up", type=int, default=150, help="steps of the method before the first window")
-    parser.add_argument("--draws", type=int, default=10, help="windows for each look-ahead")
+    parser.add_argument("--warm-up", type=at_least(0), default=150, help="steps of the method before the first window")
+    parser.add_argument("--draws", type=at_least(1), default=10, help="windows for each look-ahead")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for metagrad.csv and metagrad.md")
     args = parser.parse_args(argv)
     use_reproducible_kernels()
