@@ -8,6 +8,7 @@ from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
 from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
+from pipelines.leftovers import delete_checkpoints
 from pipelines.plan import check_disk, plan
 from pipelines.pointers import read_pointer
 from pipelines.profiles import validated
