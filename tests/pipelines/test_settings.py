@@ -482,6 +482,10 @@ WHERE = {"dataset": "digits", "noise": "sym", "rate": 0.5}
             "config key fidelity.method: unknown method 'emlc'; known: cross-entropy, emlc-k5, longer",
         ),
         (
+            {"fidelity": {"column": WHERE | {"dataset": "no"}, "method": "emlc-k5", "seed": 0}},
+            "config key fidelity.column.dataset: unknown dataset 'no'; known: digits",
+        ),
+        (
             {
                 "ablations": {
                     "column": WHERE,
@@ -499,8 +503,14 @@ def test_figures_and_ablations_name_methods_and_datasets_of_the_profile(evidence
     assert str(caught.value) == message
 
 
-def test_a_variant_in_a_figure_that_starts_from_simclr_needs_a_recipe():
-    figures = {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"figures": {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}},
+        {"fidelity": {"column": WHERE, "method": "simclr", "seed": 0}},
+    ],
+)
+def test_a_shown_variant_that_starts_from_simclr_needs_a_recipe(evidence):
     with pytest.raises(SuiteError, match=r"config key datasets\.digits\.pretraining: missing"):
-        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, figures=figures))
+        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, **evidence))
     assert validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}))
