@@ -175,6 +175,8 @@ def build_recipe(spec: dict[str, Any], dataset: Dataset, seed: int, pretrained: 
         model=spec["model"],
         order=spec["order"],
         crop_padding=spec["crop_padding"],
+        padding=spec["padding"],
+        auto_augment=spec["auto_augment"],
         flips=dataset.flips,
         mean=dataset.mean,
         std=dataset.std,

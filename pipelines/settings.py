@@ -155,6 +155,8 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
         **method,
         "model": dataset["model"],
         "crop_padding": dataset["crop_padding"],
+        "padding": dataset.get("padding", "zero"),
+        "auto_augment": dataset.get("auto_augment", "cifar10"),
         "order": order,
         "device": settings["device"],
         "threads": settings["threads"],

@@ -92,6 +92,7 @@ def recipe_of(settings: Settings, name: str, case: Case) -> "Recipe":
     from pipelines.experiment import build_recipe
 
     spec = method_spec(settings, name) | {"model": case.model, "crop_padding": max(1, case.side // 8)}
+    spec |= {"padding": "zero", "auto_augment": "cifar10"}
     spec["training"] |= {"epochs": 1, "batch_size": case.batch}
     mean, std = (0.5,) * case.channels, (0.25,) * case.channels
     images = ImageFolder("synthetic", (), mean=mean, std=std, flips=case.channels == 3)

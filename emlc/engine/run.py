@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emlc.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.augment.geometry import Padding
 from emlc.data.base import Arrays
 from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Method, Setting, Training
@@ -45,6 +46,10 @@ class Recipe:
     seed : int
     pretrained : Path or None
         Encoder that every backbone starts from (:mod:`emlc.models.checkpoint`); None for random ones.
+    padding : {"zero", "reflect"}
+        Content of the padding.
+    auto_augment : {"cifar10", "imagenet"}
+        AutoAugment's policy, for the methods that use it on clean images.
     """
 
     implementation: str
@@ -58,6 +63,8 @@ class Recipe:
     std: tuple[float, ...]
     seed: int
     pretrained: Path | None = None
+    padding: Padding = "zero"
+    auto_augment: str = "cifar10"
 
 
 def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device, keeper: Keeper | None = None) -> History:
@@ -192,8 +199,8 @@ def _stream(
 
 def _augmentation(recipe: Recipe, auto: bool) -> Augmentation:
     rgb = len(recipe.mean) == 3
-    pipeline = CropFlipAutoAugment if auto and rgb else CropFlip
-    return pipeline(recipe.crop_padding, recipe.flips, recipe.mean, recipe.std)
+    shared = (recipe.crop_padding, recipe.flips, recipe.mean, recipe.std, recipe.padding)
+    return CropFlipAutoAugment(*shared, recipe.auto_augment) if auto and rgb else CropFlip(*shared)
 
 
 def _images(images: Any, labels: Any, device: torch.device) -> ImageSet:

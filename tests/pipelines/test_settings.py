@@ -314,6 +314,7 @@ def test_a_run_is_resolved_from_defaults_protocol_method_and_dataset():
     assert spec["training"] == {**settings["training"], "lr": 0.3, "milestones": [1]}
     assert (spec["order"], spec["protocol"], spec["profile"]) == ("fixed", "released", "tiny")
     assert (spec["model"], spec["crop_padding"]) == ({"name": "cnn-small", "width": 4}, 1)
+    assert (spec["padding"], spec["auto_augment"]) == ("zero", "cifar10")
     assert settings["training"]["lr"] == 0.05
 
 

@@ -227,6 +227,9 @@ def test_the_feed_follows_the_method_s_wishes_and_the_protocol_s_order():
         type(build_feed(replace(emlc, mean=(0.3,), std=(0.4,)), method, TASK, ARRAYS, CPU).clean.augmentation)
         is CropFlip
     )
+    feed = build_feed(replace(emlc, padding="reflect", auto_augment="imagenet"), method, TASK, ARRAYS, CPU)
+    assert (feed.noisy.augmentation.mode, feed.clean.augmentation.mode) == ("reflect", "reflect")
+    assert feed.clean.augmentation.policy == "imagenet"
     for order, kind in [("reshuffled", Stream), ("fixed", FixedOrderStream)]:
         feed = build_feed(replace(emlc, order=order), method, TASK, ARRAYS, CPU)
         assert (type(feed.noisy), type(feed.clean)) == (kind, kind)
