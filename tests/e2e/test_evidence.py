@@ -43,3 +43,14 @@ def test_figures_and_ablations_from_nothing(workplace):
     overlap = read_record(results / "runs" / "embedded" / "digits" / "sym-0.5" / "overlap" / "seed0" / "record.json")
     assert "clean images are also in the noisy set" in json.dumps(overlap["task"]["warnings"])
     assert workplace.scheduled(*figures, "results/ablations.md") == []
+
+
+def test_pages_depend_on_all_that_they_read(workplace):
+    profile = evidence_profile()
+    profile["variants"]["emlc-simclr"] = {"label": "From SimCLR", "of": "emlc-k1", "initialisation": "simclr"}
+    fidelity = {"column": profile["columns"][0], "method": "emlc-simclr", "seed": 0}
+    workplace.write_profile(profile | {"timing": {"methods": ["mlc"]}, "fidelity": fidelity})
+    text = workplace.snakemake("-n", "results/timing.md", "results/metagrad.md").stdout
+    jobs = {block.split(":")[0]: block for block in text.split("rule ")}
+    assert "published/timing.csv" in jobs["timing"]
+    assert "results/pretrained/embedded/digits.pt" in jobs["metagrad"]
