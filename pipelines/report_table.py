@@ -1,4 +1,4 @@
-"""Table 1 for the page: one section per data set, published beside measured, every cell with its seeds and records."""
+"""The table for the page: a section per data set, published beside measured, every cell with its seeds and records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
@@ -55,7 +55,7 @@ def _section(
     runs: Sequence[Mapping[str, Any]],
     numbers: Iterator[int],
 ) -> dict[str, Any]:
-    beside = title if any(cell.dataset == title for cell in published) else REFERENCE
+    beside = title if not published or any(cell.dataset == title for cell in published) else REFERENCE
     ours = {_key(cell): cell for cell in table["cells"] if cell["dataset"] == title}
     paper = {_key(vars(cell)): cell for cell in published if cell.dataset == beside}
     judged = {_key(entry["published"]): entry for entry in verdicts if entry["published"]["dataset"] == title}

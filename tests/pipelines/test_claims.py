@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from emlc.errors import SuiteError
-from pipelines.claims import main
+from pipelines.claims import by_name, main
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "published"
@@ -61,13 +61,14 @@ def edit(path, method, dataset, rate, mean):
         writer.writerows(rows)
 
 
-def judged(tmp_path, content=None, published=PUBLISHED):
+def judged(tmp_path, content=None, published=PUBLISHED, measured="*.csv"):
     """The claims by id, from the command line step."""
     results = tmp_path / "results"
     results.mkdir(exist_ok=True)
     (results / "table1.json").write_text(json.dumps(content or table(lambda *_: None)))
     outputs = ["--md", str(results / "claims.md"), "--json", str(results / "claims.json")]
     arguments = ["--table", str(results / "table1.json"), "--published", str(published), *outputs]
+    arguments += ["--measured", *map(str, results.rglob(measured))]
     assert main([*arguments, "--ledger", str(published / "claims.yaml")]) == 0
     return {entry["id"]: entry for entry in json.loads((results / "claims.json").read_text())["claims"]}
 
@@ -224,6 +225,18 @@ def test_figures_of_other_data_decide_nothing(tmp_path):
     assert [(item["dataset"], item["verdict"]) for item in claim["transferred"]] == [("UCI digits", "holds")]
     claim = judged(tmp_path, table(lambda *_: 80.0, "CIFAR-10"))["recovers-more-labels"]
     assert (claim["measured"]["verdict"], claim["transferred"]) == ("holds", [])
+
+
+def test_files_that_another_profile_left_decide_nothing(tmp_path):
+    timing(tmp_path, one_step=1.2)
+    found = judged(tmp_path, measured="splits.csv")["faster-than-mlc"]["measured"]
+    assert found["verdict"] == "not measured"
+    assert {step["text"] for step in found["steps"]} == {"timing.csv was not made"}
+
+
+def test_measured_files_lie_below_the_results(tmp_path):
+    with pytest.raises(SuiteError, match=r"timing\.csv' is not in the subpath of .*below the folder of results"):
+        by_name([tmp_path / "elsewhere" / "timing.csv"], tmp_path / "results")
 
 
 def test_the_page_shows_every_claim_with_the_numbers(tmp_path):

@@ -14,7 +14,8 @@ from emlc.cells import read_published
 from emlc.errors import SuiteError
 from pipelines.profiles import load_settings
 from pipelines.report import context, main, render
-from tests.pipelines.report_results import SCORES, write_page, write_results
+from tests.pipelines.report_results import COLUMNS, METHODS, SCORES, shown_files, write_page, write_results
+from tests.tiny import tiny_profile, write_yaml
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -183,6 +184,42 @@ def test_how_to_make_each_piece_again_is_told_of_what_there_is(page):
     assert "pipelines.recovery" not in section["text"]
 
 
+def test_the_commands_name_the_profile(made):
+    folder, results, _ = made
+    text = write_page(folder, results, "--configfile", "config/a b.yaml", "config/c.yaml").read_text(encoding="utf-8")
+    (section,) = Page(text).find("section", **{"aria-labelledby": "rerun"})
+    call = "snakemake --cores 2 --configfile 'config/a b.yaml' config/c.yaml -- "
+    assert section["text"].count(call) == section["text"].count("snakemake --cores 2 ") > 5
+
+
+def test_files_that_another_profile_left_are_not_shown(made):
+    folder, results, _ = made
+    shown = {name: path for name, path in shown_files(results).items() if "timing" not in name}
+    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results, shown)
+    assert [page["name"] for page in content["pages"] if page["html"] or page["data"]] == []
+    assert [figure["name"] for figure in content["figures"] if figure["image"] and figure["data"]] == ["fig5"]
+    assert list(content["rerun"]) == [
+        *("report.html", "table1.md", "compare_table1.md", "claims.md"),
+        "figures/fig5.svg",
+    ]
+
+
+def test_a_table_that_the_paper_does_not_have_gets_its_page(tmp_path):
+    results = write_results(tmp_path)
+    (results / "table1.json").rename(results / "table_own.json")
+    profile = tiny_profile(methods=METHODS, columns=COLUMNS, seeds=[0, 1, 2])
+    write_yaml(tmp_path / "profile.yaml", profile | {"table": {"name": "table_own", "title": "Own labels"}})
+    (results / "compare_table1.json").write_text("left by another profile")
+    page = Page(write_page(tmp_path, results).read_text(encoding="utf-8"))
+    assert page.find("h2", id="table")[0]["text"] == "Own labels"
+    assert [table["data-dataset"] for table in page.find("table", **{"class": "grid"})] == ["UCI digits"]
+    assert "The paper prints no number" in page.find("section", **{"aria-labelledby": "verdicts"})[0]["text"]
+    assert page.find("span", **{"class": "published"}) == []
+    rerun = page.find("section", **{"aria-labelledby": "rerun"})[0]["text"]
+    assert "results/table_own.md" in rerun
+    assert "table1.md" not in rerun
+
+
 def test_what_was_not_made_is_said(page):
     assert "not made by this profile" in page.find("p", id="fig1")[0]["text"]
     assert "Not made by this profile." in page.find("section", **{"aria-labelledby": "metagrad"})[0]["text"]
@@ -246,13 +283,13 @@ def test_the_bytes_depend_on_the_files_only(made):
 
 def test_the_papers_own_data_gets_verdicts_and_differences(made):
     folder, results, _ = made
-    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results)
+    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results, {})
     section = next(section for section in content["sections"] if section["title"] == "CIFAR-10")
     cell = section["rows"][0]["cells"][0]
     assert (section["own"], cell["measured"], cell["verdict"]["verdict"]) == (True, None, "not run")
     cell["measured"] = {"mean": 85.8, "std": None, "n_seeds": 1, "failed": [], "missing": 0}
     cell["difference"] = -1.0
-    assert "Difference -1.00 points" in render(content)
+    assert "Difference -1.00 points" in render({**content, "snakemake": "snakemake"})
 
 
 def test_missing_or_damaged_files_get_one_clear_line(tmp_path):

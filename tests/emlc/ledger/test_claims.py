@@ -108,11 +108,10 @@ def test_defects_are_counted_by_any_of_their_names():
 
 
 def test_numbers_of_files(tmp_path):
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "fig5.csv").write_text(
-        "method,epoch,loss,note\nMLC,0,3,x\nMLC,1,1,x\nMLC,1,2,x\nEMLC,1,,x\n"
-    )
-    read = file_functions(tmp_path, "{file} was not made")
+    path = tmp_path / "numbers.csv"
+    path.write_text("method,epoch,loss,note\nMLC,0,3,x\nMLC,1,1,x\nMLC,1,2,x\nEMLC,1,,x\n")
+    (tmp_path / "fig6.csv").write_text("loss\n1\n")
+    read = file_functions({"figures/fig5.csv": path}, "{file} was not made")
     assert read["value"]("figures/fig5", "loss", method="MLC", epoch=0).value == 3
     assert read["average"]("figures/fig5", "loss", method="MLC").value == 2
     assert read["least"]("figures/fig5", "loss", method="MLC").value == 1
