@@ -13,7 +13,16 @@ from emlc.errors import SuiteError
 from emlc.records import COMPLETED, read_record
 from pipelines.cli import Parser, run
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, column_datasets, dataset_title, run_spec, runs
+from pipelines.settings import (
+    DEFAULT_PROFILE,
+    Run,
+    Settings,
+    column_datasets,
+    dataset_title,
+    method_settings,
+    run_spec,
+    runs,
+)
 
 NOT_RUN = "not run"
 
@@ -36,7 +45,8 @@ def summaries(settings: Settings, wanted: Iterable[Run], folder: Path) -> list[d
     Returns
     -------
     list of dict
-        ``run`` (its axes), ``status``, and ``record`` (None where there is none).
+        ``run`` (its axes), ``label`` and ``title`` (what the profile calls its method and dataset), ``status``, and
+        ``record`` (None where there is none).
 
     Raises
     ------
@@ -47,13 +57,15 @@ def summaries(settings: Settings, wanted: Iterable[Run], folder: Path) -> list[d
 
 
 def _summary(settings: Settings, which: Run, path: Path) -> dict[str, Any]:
+    label = method_settings(settings, which.method)["label"]
+    names = {"run": which, "label": label, "title": dataset_title(settings, which.dataset)}
     if not path.exists():
-        return {"run": which, "status": NOT_RUN, "record": None}
+        return {**names, "status": NOT_RUN, "record": None}
     record = read_record(path)
     if {key: record["run"][key] for key in Run._fields} != which._asdict():
         raise SuiteError(f"{path} is the record of another run ({record['run']}); delete it and run again")
     _check_config(path, record["config"], run_spec(settings, which))
-    return {"run": which, "status": record["status"], "record": record}
+    return {**names, "status": record["status"], "record": record}
 
 
 def _check_config(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -91,8 +103,8 @@ def _cell(settings: Settings, group: Sequence[dict[str, Any]]) -> dict[str, Any]
     completed = [item["record"] for item in group if item["status"] == COMPLETED]
     accuracies = [record["test_accuracy"][settings["selection"]] for record in completed]
     return {
-        "method": settings["methods"][which.method]["label"],
-        "dataset": dataset_title(settings, which.dataset),
+        "method": group[0]["label"],
+        "dataset": group[0]["title"],
         "noise_type": which.noise,
         "noise_rate": which.rate,
         "mean": round(statistics.fmean(accuracies), 4) if accuracies else None,

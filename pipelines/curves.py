@@ -13,7 +13,7 @@ from emlc.records import COMPLETED
 from pipelines.aggregate import collect
 from pipelines.cli import Parser, run
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Settings, column_datasets, dataset_title
+from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_title
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 AXES = ["dataset", "noise", "rate"]
@@ -22,10 +22,8 @@ AXES = ["dataset", "noise", "rate"]
 
 def curves(settings: Settings, folder: Path) -> pd.DataFrame:
     """Return the tidy curves: one line per run and epoch of every completed record, test accuracy in %."""
-    titles = {name: dataset_title(settings, name) for name in column_datasets(settings)}
-    labels = {name: method["label"] for name, method in settings["methods"].items()}
     rows = [
-        {**item["run"]._asdict(), "method": labels[item["run"].method], "dataset": titles[item["run"].dataset]}
+        {**item["run"]._asdict(), "method": item["label"], "dataset": item["title"]}
         | {"epoch": epoch["epoch"] + 1, "test_accuracy": epoch["test_accuracy"]}
         for item in collect(settings, folder)
         if item["status"] == COMPLETED

@@ -58,8 +58,8 @@ def probed_runs(settings: Settings) -> list[Run]:
     return list(dict.fromkeys([*figures, *gradient_runs(settings)]))
 
 
-def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> dict[Run, dict[str, Any]]:
-    """Return the records of the runs that completed, by run.
+def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> list[Run]:
+    """Return the runs that completed.
 
     Raises
     ------
@@ -70,4 +70,4 @@ def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> dict[R
     for item in found:
         if item["status"] == NOT_RUN:
             raise SuiteError(f"there is no record of {item['run'].folder} in {folder}; train it (pipelines.train)")
-    return {item["run"]: item["record"] for item in found if item["status"] == COMPLETED}
+    return [item["run"] for item in found if item["status"] == COMPLETED]

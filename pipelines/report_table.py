@@ -90,10 +90,8 @@ def column_name(noise_type: str, rate: float | None) -> str:
 def _runs_by_cell(runs: Sequence[Mapping[str, Any]], title: str) -> dict[Key, list[Mapping[str, Any]]]:
     groups: dict[Key, list[Mapping[str, Any]]] = {}
     for item in runs:
-        record = item["record"]
-        if record is not None and record["run"]["title"] == title:
-            which = item["run"]
-            groups.setdefault((_fold(record["run"]["label"]), which.noise, which.rate), []).append(item)
+        if item["record"] is not None and item["title"] == title:
+            groups.setdefault((_fold(item["label"]), item["run"].noise, item["run"].rate), []).append(item)
     return groups
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from emlc.artefacts import write_json
 from emlc.cells import read_published
 from emlc.errors import SuiteError
-from pipelines.profiles import load_settings
+from pipelines.aggregate import aggregate, collect
+from pipelines.profiles import load_settings, validated
 from pipelines.report import context, main, render
 from tests.pipelines.report_results import COLUMNS, METHODS, SCORES, shown_files, write_page, write_results
 from tests.tiny import tiny_profile, write_yaml
@@ -218,6 +220,16 @@ def test_a_table_that_the_paper_does_not_have_gets_its_page(tmp_path):
     rerun = page.find("section", **{"aria-labelledby": "rerun"})[0]["text"]
     assert "results/table_own.md" in rerun
     assert "table1.md" not in rerun
+
+
+def test_a_renamed_method_keeps_its_records(tmp_path):
+    results = write_results(tmp_path)
+    renamed = {**METHODS, "mlc": {**METHODS["mlc"], "label": "MLC (ours)"}}
+    settings = validated(tiny_profile(methods=renamed, columns=COLUMNS, seeds=[0, 1, 2]))
+    write_json(results / "table1.json", aggregate(settings, collect(settings, results / "runs")))
+    section = context(settings, results / "runs", results, {})["sections"][0]
+    seeds = {row["method"]: row["cells"][0]["seeds"] for row in section["rows"]}
+    assert [len(seeds[method]) for method in ("Cross-Entropy", "MLC (ours)", "MLC")] == [3, 3, 0]
 
 
 def test_what_was_not_made_is_said(page):
