@@ -52,7 +52,8 @@ def judge(results: Path) -> None:
     }
     published = str(ROOT / "published" / "table1.csv")
     markdown, data = pages["compare_table1"]
-    compare([str(results / "table1.csv"), published, "--md", markdown, "--json", data])
+    table = str(results / "table1.json")
+    compare([str(results / "table1.csv"), published, "--table", table, "--md", markdown, "--json", data])
     claims(["--table", str(results / "table1.json"), "--md", pages["claims"][0], "--json", pages["claims"][1]])
 
 
