@@ -3,7 +3,7 @@
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipelines.settings import (
     method_settings,
     run_spec,
     runs,
+    task_folder,
 )
 
 NOT_RUN = "not run"
@@ -51,9 +52,28 @@ def summaries(settings: Settings, wanted: Iterable[Run], folder: Path) -> list[d
     Raises
     ------
     SuiteError
-        If a record is damaged, edited, of another run or not of the profile's hyper-parameters.
+        If a record is damaged, edited, of another run or not of the profile's hyper-parameters, or two are of
+        different data or different draws of the same task.
     """
-    return [_summary(settings, which, folder / which.folder / "record.json") for which in wanted]
+    found = [_summary(settings, which, folder / which.folder / "record.json") for which in wanted]
+    recorded = [item for item in found if item["record"] is not None]
+    _check_shared(recorded, "data", folder, lambda which: which.dataset)
+    _check_shared(recorded, "task", folder, lambda which: (task_folder(settings, which), which.seed))
+    return found
+
+
+def _check_shared(found: Sequence[dict[str, Any]], what: str, folder: Path, place: Callable[[Run], Hashable]) -> None:
+    """Refuse runs that share the place of their data or task, but were not made from the same bytes."""
+    first: dict[Hashable, dict[str, Any]] = {}
+    for item in found:
+        known = first.setdefault(place(item["run"]), item)
+        one, other = (each["record"][what]["sha256"] for each in (known, item))
+        if one != other:
+            paths = [folder / each["run"].folder / "record.json" for each in (known, item)]
+            raise SuiteError(
+                f"{paths[0]} and {paths[1]} are of different {what} (sha256 {one[:12]} and {other[:12]}), "
+                "so they cannot be compared; delete the outdated one and run again"
+            )
 
 
 def _summary(settings: Settings, which: Run, path: Path) -> dict[str, Any]:
