@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from emlc.artefacts import read_json, write_text
-from emlc.cells import Cell, read_published
+from emlc.cells import Cell, noise_name, read_published
 from emlc.comparison import DEFAULT_TOLERANCE, compare
 from emlc.ledger.claims import EVIDENCE, FAILS
 from emlc.provenance import read_absences, read_provenance
@@ -26,7 +26,7 @@ from pipelines.cli import Parser, run
 from pipelines.compare import as_json
 from pipelines.profiles import load_settings
 from pipelines.report_parts import Files, claim_counts, figures, pages, steps_made
-from pipelines.report_table import column_name, sections
+from pipelines.report_table import sections
 from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
 from pipelines.table import SELECTION_TEXT, read_table
 
@@ -98,7 +98,7 @@ def render(content: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"verdict": verdict_text, "slug": _slug, "ordered_steps": _ordered_steps}
-    environment.globals |= {"column_name": column_name, "mark": MARK}
+    environment.globals |= {"noise_name": noise_name, "mark": MARK}
     style, script = (Markup((PAGE / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js"))
     return environment.get_template("report.html.j2").render(**content, style=style, script=script)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from emlc.cells import Cell
+from emlc.cells import Cell, column_name
 from emlc.records import COMPLETED
-from pipelines.table import REFERENCE
+from pipelines.table import REFERENCE, row_names
 
 Key = tuple[str, str, float | None]
 
@@ -61,7 +61,6 @@ def _section(
     judged = {_key(entry["published"]): entry for entry in verdicts if entry["published"]["dataset"] == title}
     by_cell = _runs_by_cell(runs, title)
     columns = list(dict.fromkeys(key[1:] for key in ours or paper))
-    labels = {_fold(name): name for name in (*(cell.method for cell in paper.values()), *table["methods"])}
 
     def cell(key: Key) -> dict[str, Any]:
         measured, known = ours.get(key), paper.get(key)
@@ -75,16 +74,10 @@ def _section(
             "seeds": seed_rows(by_cell.get(key, ()), table["selection"]),
         }
 
-    order = dict.fromkeys([*map(_fold, table["methods"]), *labels])
-    rows = [{"method": labels[name], "cells": [cell((name, *column)) for column in columns]} for name in order]
+    methods = row_names(table["methods"], published)
+    rows = [{"method": name, "cells": [cell((_fold(name), *column)) for column in columns]} for name in methods]
     names = [column_name(*column) for column in columns]
     return {"title": title, "beside": beside, "own": beside == title, "columns": names, "rows": rows}
-
-
-def column_name(noise_type: str, rate: float | None) -> str:
-    """Return a column's heading in words."""
-    kinds = {"sym": "symmetric", "asym": "asymmetric"}
-    return " ".join(filter(None, ("" if rate is None else f"{100 * rate:g} %", kinds.get(noise_type, noise_type))))
 
 
 def _runs_by_cell(runs: Sequence[Mapping[str, Any]], title: str) -> dict[Key, list[Mapping[str, Any]]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emlc.cells import Cell
+from emlc.cells import Cell, noise_name
 from emlc.errors import SuiteError
 from emlc.ledger.evaluation import Reading
 from emlc.ledger.logic import MissingNumberError
@@ -164,14 +164,13 @@ def on_dataset(cells: Sequence[Cell], dataset: str, printed: Sequence[Cell]) -> 
 
 
 def label(cell: Cell) -> str:
-    """Return a cell's name in words, e.g. ``EMLC (k=1), CIFAR-10, sym 90 %``."""
+    """Return a cell's name in words, e.g. ``EMLC (k=1), CIFAR-10, Sym. 90%``."""
     return f"{cell.method}, {column(cell)}"
 
 
 def column(cell: Cell) -> str:
     """Return the name of a cell's column in words."""
-    noise = " ".join(filter(None, (cell.noise_type, "" if cell.noise_rate is None else f"{100 * cell.noise_rate:g} %")))
-    return ", ".join(filter(None, (cell.dataset, noise)))
+    return ", ".join(filter(None, (cell.dataset, noise_name(cell.noise_type, cell.noise_rate))))
 
 
 def _reading(cell: Cell, text: str) -> Reading:

@@ -244,7 +244,7 @@ def test_the_page_shows_every_claim_with_the_numbers(tmp_path):
     page = (tmp_path / "results" / "claims.md").read_text()
     assert all(f"\n### {name}\n" in page and f"](#{name})" in page for name in claims)
     assert "does not hold; it holds for EMLC (k=1) only" in page
-    assert "- EMLC (k=5), CIFAR-10, sym 90 % (89.57 ± 0.30) > 90: no" in page
+    assert "- EMLC (k=5), CIFAR-10, Sym. 90% (89.57 ± 0.30) > 90: no" in page
     assert "**On UCI digits, not the paper's data: does not hold" in page
     again = judged(tmp_path, table(lambda *_: 80.0))
     assert again == claims

@@ -179,15 +179,15 @@ def test_the_page_says_the_same_as_the_data(table, tmp_path):
     page = {tuple(line[:3]): line[3:7] for line in lines if len(line) == 8}
     assert page.pop(("Method", "Dataset", "Noise")) == ["Published", "Measured", "Difference", "Verdict"]
     assert len(page) == 66
-    assert page["MLC", "CIFAR-10", "sym 90 %"] == ["67.90", "60.00 ± 0.50 (n=3)", "-7.90", "deviates (different)"]
-    assert page["EMLC (k=1)", "CIFAR-10", "sym 50 %"][1:] == [
+    assert page["MLC", "CIFAR-10", "Sym. 90%"] == ["67.90", "60.00 ± 0.50 (n=3)", "-7.90", "deviates (different)"]
+    assert page["EMLC (k=1)", "CIFAR-10", "Sym. 50%"][1:] == [
         "87.00 ± 1.00 (n=3) on Digits",
         "",
         "not comparable (dataset)",
     ]
-    assert page["EMLC (k=1)", "CIFAR-10", "sym 50 %"][0] == "91.16 ± 0.25 (n=5)"
-    assert ["sym 50 %", "CIFAR-10", "Digits", "1.00", "0.333", "3", "Cross-Entropy, MLC, EMLC (k=1)"] in lines
-    assert ["Clean only", "Digits", "sym 50 %", "78.00 ± 1.00 (n=3)"] in lines
+    assert page["EMLC (k=1)", "CIFAR-10", "Sym. 50%"][0] == "91.16 ± 0.25 (n=5)"
+    assert ["Sym. 50%", "CIFAR-10", "Digits", "1.00", "0.333", "3", "Cross-Entropy, MLC, EMLC (k=1)"] in lines
+    assert ["Clean only", "Digits", "Sym. 50%", "78.00 ± 1.00 (n=3)"] in lines
     assert "Odd\\|name" in text
     assert "## How the verdict is made" in text
 

@@ -16,6 +16,7 @@ from emlc.errors import SuiteError
 from pipelines.aggregate import aggregate, collect
 from pipelines.profiles import load_settings, validated
 from pipelines.report import context, main, render
+from pipelines.table import as_markdown, read_table
 from tests.pipelines.report_results import COLUMNS, METHODS, SCORES, shown_files, write_page, write_results
 from tests.tiny import tiny_profile, write_yaml
 
@@ -93,7 +94,7 @@ def cell_of(page, dataset, method, column):
 
 
 def test_every_measured_number_is_that_of_the_csv(made, page):
-    columns = {"sym": "50 % symmetric", "asym": "40 % asymmetric"}
+    columns = {"sym": "50%", "asym": "Asym. 40%"}
     table = lines(made[1] / "table1.csv")
     assert len(table) == 8
     for line in table:
@@ -108,9 +109,7 @@ def test_every_measured_number_is_that_of_the_csv(made, page):
 
 
 def test_every_published_number_stands_in_its_cell(page):
-    names = {("sym", rate): f"{100 * rate:g} % symmetric" for rate in (0.2, 0.5, 0.8, 0.9)} | {
-        ("asym", 0.4): "40 % asymmetric"
-    }
+    names = {("sym", rate): f"{100 * rate:g}%" for rate in (0.2, 0.5, 0.8, 0.9)} | {("asym", 0.4): "Asym. 40%"}
     cells = read_published(ROOT / "published" / "table1.csv")
     for cell in cells:
         (shown,) = page.find(
@@ -125,8 +124,21 @@ def test_every_published_number_stands_in_its_cell(page):
         assert row[3].split(" ")[0] == f"{cell.mean:.2f}"
 
 
+def test_rows_and_columns_are_those_of_the_table(made, page):
+    published = read_published(ROOT / "published" / "table1.csv")
+    text = as_markdown(read_table(made[1] / "table1.json"), published).split("## ")[1]
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    (grid,) = [table for table in page.find("table") if table.get("data-dataset") == "UCI digits"]
+    head, body = (
+        [th["text"].strip() for th in page.find("th", grid, scope=scope) if th["within"][-3] is grid]
+        for scope in ("col", "row")
+    )
+    assert head == rows[0]
+    assert body == [row[0] for row in rows[1:] if not row[0].startswith("↳")]
+
+
 def test_a_cell_opens_to_its_seeds_and_records(made, page):
-    cell = cell_of(page, "UCI digits", "Clean only", "50 % symmetric")
+    cell = cell_of(page, "UCI digits", "Clean only", "50%")
     (button,) = page.find("button", cell)
     assert button["aria-expanded"] == "false"
     (details,) = page.find("tr", id=button["aria-controls"])
@@ -140,7 +152,7 @@ def test_a_cell_opens_to_its_seeds_and_records(made, page):
 
 
 def test_failed_runs_show_their_error_as_text(page):
-    (button,) = page.find("button", cell_of(page, "UCI digits", "MLC", "50 % symmetric"))
+    (button,) = page.find("button", cell_of(page, "UCI digits", "MLC", "50%"))
     (details,) = page.find("tr", id=button["aria-controls"])
     assert "DivergenceError: <x> & nan" in details["text"]
     assert page.find("x") == []
