@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -17,7 +16,7 @@ from emlc.artefacts import read_json, write_text
 from emlc.cells import Cell, noise_name, read_published
 from emlc.comparison import DEFAULT_TOLERANCE, compare
 from emlc.ledger.claims import EVIDENCE, FAILS
-from emlc.provenance import read_absences, read_provenance
+from emlc.provenance import read_absences, read_provenance, read_vocabulary
 from emlc.verdicts import DEVIATES, RULE, VERDICTS
 from pipelines.aggregate import collect
 from pipelines.claims import PUBLISHED, by_name
@@ -80,7 +79,7 @@ def context(settings: Settings, runs: Path, results: Path, shown: Files) -> dict
         "pages": pages(shown),
         "defects": read_provenance(PUBLISHED / "provenance.yaml"),
         "absences": read_absences(PUBLISHED / "provenance.yaml"),
-        "vocabulary": yaml.safe_load((PUBLISHED / "provenance.yaml").read_text(encoding="utf-8"))["vocabulary"],
+        "vocabulary": read_vocabulary(PUBLISHED / "provenance.yaml"),
         "rerun": steps_made(facts, shown),
     }
 

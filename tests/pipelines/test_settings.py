@@ -114,9 +114,9 @@ def test_a_missing_key_is_named(key):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"over\.yaml is not a profile: it must be a mapping of keys"),
-        (b"- 1", r"over\.yaml is not a profile: it must be a mapping of keys"),
-        (b"text", r"over\.yaml is not a profile: it must be a mapping of keys"),
+        (b"", r"over\.yaml is no mapping of keys to values; the files in config/ are examples"),
+        (b"- 1", r"over\.yaml is no mapping of keys to values; the files in config/ are examples"),
+        (b"text", r"over\.yaml is no mapping of keys to values; the files in config/ are examples"),
         (b"a: [", r"over\.yaml is not valid YAML: while parsing"),
         (b"a: 1\n b: 2", r"over\.yaml is not valid YAML: .* line 2"),
         (b"a: !!python/object:os.system x", r"over\.yaml is not valid YAML: could not determine a constructor"),
