@@ -1,5 +1,3 @@
-import shutil
-
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -48,8 +46,8 @@ onstart:
 
 
 onsuccess:
-    # What a killed run goes on from, and finished ones that a killed workflow would have to repeat.
-    shutil.rmtree(f"results/checkpoints/{PROFILE}", ignore_errors=True)
+    # Not those of a killed workflow, of which this one may have made a part only.
+    delete_checkpoints(SETTINGS, Path("results"))
     # A failed run leaves a record, so that the table is built without it; the command still must not look successful.
     if Path(f"results/{TABLE}.json").exists():
         shell(f"python -m pipelines.failures results/{TABLE}.json")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
+from emlc.errors import SuiteError
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
@@ -35,6 +36,11 @@ class Options:
     embedding: int = 128
     hidden: int = 128
     skip: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse to wait for no step."""
+        if self.gradient_steps < 1:
+            raise SuiteError(f"gradient_steps is {self.gradient_steps}; it counts student steps and must be at least 1")
 
 
 class MetaNet(nn.Module):

@@ -236,11 +236,13 @@ def nearest_neighbours(features: Tensor, eligible: Tensor, count: int) -> Tensor
 def synthetic_labels(guidance: Guidance, labels: Tensor, options: Options, generator: torch.Generator) -> Tensor:
     """Return M copies of the labels [M, n], in each a random share replaced by the label of a random neighbour."""
     neighbours = nearest_neighbours(guidance.features, guidance.weights > 0, options.neighbours)
+    eligible = (guidance.weights.sum() - guidance.weights).long().clamp(max=neighbours.shape[1])
     size, device = (options.num_fast, len(labels)), labels.device
-    ranks = torch.randint(neighbours.shape[1], size, generator=generator, device=device)
+    ranks = torch.randint(neighbours.shape[1], size, generator=generator, device=device) % eligible.clamp(min=1)
     transferred = labels[neighbours.gather(1, ranks.T)].T
     order = torch.rand(size, generator=generator, device=device).argsort(dim=1)
-    return torch.where(order < int(options.perturb_ratio * len(labels)), transferred, labels)
+    replaced = (order < int(options.perturb_ratio * len(labels))) & (eligible > 0)
+    return torch.where(replaced, transferred, labels)
 
 
 def consistency_loss(logits: Tensor, guidance: Guidance) -> Tensor:

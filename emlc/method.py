@@ -32,7 +32,8 @@ class Options:
     teacher_lr : float
         Of the teacher's plain SGD (no momentum, no weight decay).
     ce_weight, bce_weight, meta_weight : float
-        Of the three losses of equation 12.
+        Of the three losses of equation 12. With `meta_scale` ``parity``, which sets the meta-gradient's length itself,
+        `meta_weight` only says whether there is one.
     meta_scale : str
         A key of :data:`emlc.meta_scale.META_SCALES`: the meta-gradient as it is (``paper``), or as long as the
         supervised one (``parity``).

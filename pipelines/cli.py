@@ -19,6 +19,19 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"error: {message} (see python -m {self.prog} --help)\n")
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argument type: whole numbers from `least` on."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    number.__name__ = "whole number"  # what argparse calls it
+    return number
+
+
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Run a step's `main` on the command line arguments and exit with its status.
 

@@ -8,6 +8,8 @@ from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.errors import SuiteError
 from pipelines.environment import use_this_interpreter
 from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
+from pipelines.folders import listing_digest
+from pipelines.leftovers import delete_checkpoints
 from pipelines.plan import check_disk, plan
 from pipelines.pointers import read_pointer
 from pipelines.profiles import validated
@@ -20,10 +22,12 @@ from pipelines.settings import (
     encoder_file,
     human_labels,
     method_settings,
+    method_spec,
     pretraining_spec,
     run_spec,
     runs,
     seed_chunks,
+    split_of,
     table_facts,
     task_folder,
     task_spec,
@@ -117,6 +121,11 @@ def dataset_files(wildcards):
     """The files that a dataset is prepared from."""
     dataset = open_dataset(wildcards.dataset, dataset_options(SETTINGS, wildcards.dataset))
     return [pinned_file(pointer) for pointer in dataset.pointers]
+
+
+def listings(wildcards):
+    """What lies in those of a dataset's sources that are folders."""
+    return [listing_digest(Path(file)) for file in dataset_files(wildcards)]
 
 
 def pinned_file(source):

@@ -28,6 +28,7 @@ rule prepare:
         "results/logs/prepare/{dataset}.log",
     params:
         options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
+        listings=listings,
     shell:
         "python -m pipelines.prepare --config results/settings.json --dataset {wildcards.dataset:q}"
         " --out {output:q} > {log:q} 2>&1"
@@ -44,6 +45,7 @@ rule human:
         "results/logs/human/{dataset}.log",
     params:
         options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
+        listings=listings,
     shell:
         "python -m pipelines.human --config results/settings.json --dataset {wildcards.dataset:q}"
         " --out {output:q} > {log:q} 2>&1"

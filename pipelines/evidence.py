@@ -7,7 +7,7 @@ from typing import Any
 from emlc.errors import SuiteError
 from emlc.records import COMPLETED
 from pipelines.aggregate import NOT_RUN, summaries
-from pipelines.settings import Run, Settings, runs
+from pipelines.settings import Run, Settings
 
 GRADIENT_SEEDS = (0,)
 """Seeds of the ablations' gradient norms, unless the profile says others."""
@@ -44,18 +44,6 @@ def gradient_runs(settings: Settings) -> list[Run]:
         return []
     seeds = ablations.get("gradient_seeds", GRADIENT_SEEDS)
     return cell_runs(ablations["column"], ablations["gradients"], seeds)
-
-
-def trained_runs(settings: Settings) -> list[Run]:
-    """Return every run whose record is needed: the table's, the ablations' and those of figure 5."""
-    wanted = [*runs(settings), *ablation_runs(settings), *figure_runs(settings, "fig5")]
-    return list(dict.fromkeys(wanted))
-
-
-def probed_runs(settings: Settings) -> list[Run]:
-    """Return every run that is trained once more under observation."""
-    figures = [run for name in ("fig1", "fig3", "fig4") for run in figure_runs(settings, name)]
-    return list(dict.fromkeys([*figures, *gradient_runs(settings)]))
 
 
 def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> list[Run]:

@@ -124,10 +124,11 @@ rule ablations:
 
 if "timing" in SETTINGS:
 
-    TIMED = {name: method_settings(SETTINGS, name) for name in SETTINGS["timing"]["methods"]}
+    TIMED = {name: method_spec(SETTINGS, name) for name in SETTINGS["timing"]["methods"]}
 
     rule timing:
         input:
+            published="published/timing.csv",
             sources=sources("pipelines.timing", *(method["implementation"] for method in TIMED.values())),
         output:
             csv="results/timing.csv",
@@ -139,7 +140,8 @@ if "timing" in SETTINGS:
             gpu=int(SETTINGS["device"] != "cpu"),
         params:
             methods=TIMED,
-            training=SETTINGS["training"],
+            labels=[method_settings(SETTINGS, name)["label"] for name in TIMED],
+            splits=[split_of(SETTINGS, name) for name in TIMED],
             names=list(TIMED),
             device=SETTINGS["device"],
             folder=subpath(output.csv, parent=True),
@@ -156,7 +158,8 @@ if "fidelity" in SETTINGS:
     rule metagrad:
         input:
             data=f"results/data/{PANEL_RUN.dataset}.npz",
-            task=f"results/tasks/{PROFILE}/{PANEL_RUN.column}/seed{PANEL_RUN.seed}.npz",
+            task=task_of(PANEL_RUN, PANEL_RUN.seed),
+            pretrained=pretrained(PANEL_RUN),
             sources=sources("pipelines.metagrad", run_spec(SETTINGS, PANEL_RUN)["implementation"]),
         output:
             csv="results/metagrad.csv",
@@ -167,7 +170,8 @@ if "fidelity" in SETTINGS:
         params:
             spec=run_spec(SETTINGS, PANEL_RUN),
             method=PANEL_RUN.method,
+            pretrained=lambda wildcards, input: ["--pretrained", *input.pretrained] if input.pretrained else [],
             folder=subpath(output.csv, parent=True),
         shell:
             "python -m pipelines.metagrad --config results/settings.json --data {input.data:q} --task {input.task:q}"
-            " --method {params.method:q} --out {params.folder:q} > {log:q} 2>&1"
+            " --method {params.method:q} {params.pretrained:q} --out {params.folder:q} > {log:q} 2>&1"

@@ -46,6 +46,51 @@ class Keep(NamedTuple):
     stopped: Callable[[], bool]
 
 
+class Opened(NamedTuple):
+    """A run before it begins: its spec, and what it is made of, each held against the others.
+
+    Attributes
+    ----------
+    spec : dict
+        :func:`pipelines.settings.run_spec`.
+    dataset : Dataset
+    arrays : Arrays
+    checksum : str
+        SHA-256 of the arrays.
+    task : Task
+    recipe : Recipe
+    """
+
+    spec: dict[str, Any]
+    dataset: Dataset
+    arrays: Arrays
+    checksum: str
+    task: Task
+    recipe: Recipe
+
+
+def opened(settings: Settings, run: Run, data: Path, task_file: Path, pretrained: Path | None = None) -> Opened:
+    """Read what a run is made of.
+
+    Raises
+    ------
+    SuiteError
+        If the profile, the data, the task or the pretrained encoder cannot be trusted, the task is another run's, or
+        there is an encoder too much or too few.
+    """
+    spec = run_spec(settings, run)
+    _check_start(spec["initialisation"], pretrained)
+    arrays, checksum = load_arrays(data)
+    task = load_task(task_file, expect_data_sha256=checksum)
+    _check_task(task, settings, run, task_file)
+    dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
+    recipe = build_recipe(spec, dataset, run.seed, pretrained)
+    if pretrained is not None:
+        # An encoder that does not fit is refused before the training, whose failures are findings.
+        initial_network(recipe, arrays, "student")
+    return Opened(spec, dataset, arrays, checksum, task, recipe)
+
+
 def execute(
     settings: Settings,
     run: Run,
@@ -63,23 +108,16 @@ def execute(
     Interrupted
         If the process was asked to stop.
     SuiteError
-        If the profile, the data, the task or the pretrained encoder cannot be trusted, or there is an encoder too much
-        or too few.
+        As :func:`opened` does.
     """
-    spec = run_spec(settings, run)
-    _check_start(spec["initialisation"], pretrained)
-    arrays, checksum = load_arrays(data)
-    task = load_task(task_file, expect_data_sha256=checksum)
-    _check_task(task, settings, run, task_file)
-    dataset = open_dataset(run.dataset, dataset_options(settings, run.dataset))
+    spec, dataset, arrays, checksum, task, recipe = opened(settings, run, data, task_file, pretrained)
     device = open_device(spec["device"], spec["threads"])
-    recipe = build_recipe(spec, dataset, run.seed, pretrained)
     content = {
         "run": {**run._asdict(), "label": method_settings(settings, run.method)["label"], "title": dataset.title},
         "config": spec,
         "task": _task_facts(task),
         "data": {"sha256": checksum, "released": dataset.released},
-        "pretrained": _pretrained_facts(recipe, arrays),
+        "pretrained": None if pretrained is None else {"sha256": file_digest(pretrained, "sha256")},
         "versions": versions(),
         "device": device_name(device),
     }
@@ -127,14 +165,6 @@ def _check_start(initialisation: str, pretrained: Path | None) -> None:
         raise SuiteError(f"the run starts from {initialisation}: leave out --pretrained {pretrained}")
 
 
-def _pretrained_facts(recipe: Recipe, arrays: Arrays) -> dict[str, Any] | None:
-    """Refuse an encoder that does not fit before the run, whose failures are findings, begins."""
-    if recipe.pretrained is None:
-        return None
-    initial_network(recipe, arrays, "student")
-    return {"sha256": file_digest(recipe.pretrained, "sha256")}
-
-
 def build_recipe(spec: dict[str, Any], dataset: Dataset, seed: int, pretrained: Path | None = None) -> Recipe:
     """Return the recipe of a run from its spec (:func:`pipelines.settings.run_spec`)."""
     training = {**spec["training"], "milestones": tuple(spec["training"].get("milestones", ()))}
@@ -145,6 +175,8 @@ def build_recipe(spec: dict[str, Any], dataset: Dataset, seed: int, pretrained: 
         model=spec["model"],
         order=spec["order"],
         crop_padding=spec["crop_padding"],
+        padding=spec["padding"],
+        auto_augment=spec["auto_augment"],
         flips=dataset.flips,
         mean=dataset.mean,
         std=dataset.std,

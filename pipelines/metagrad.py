@@ -12,10 +12,10 @@ import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
 from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
+from pipelines.cli import Parser, at_least, run
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, run_spec
+from pipelines.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, method_settings, run_spec
 
 if TYPE_CHECKING:
     import torch
@@ -32,33 +32,29 @@ REPEATS = 3
 """Calls of which the fastest counts."""
 
 
-def prepared(settings: Settings, which: Run, data: Path, task: Path, momentum: float) -> "tuple[Method, Feed]":
+def prepared(
+    settings: Settings, which: Run, data: Path, task_file: Path, pretrained: Path | None = None, *, momentum: float
+) -> "tuple[Method, Feed]":
     """Return a run's method and batches, in float64 and with the student's momentum set to `momentum`.
 
     Raises
     ------
     SuiteError
-        If the method is no EMLC, or its data or task cannot be trusted.
+        As :func:`pipelines.experiment.opened` does; or if the method is no EMLC.
     """
-    from emlc.data import open_dataset
-    from emlc.data.store import load_arrays
     from emlc.engine.run import build_feed, build_method
-    from emlc.tasks import load_task
-    from pipelines.experiment import build_recipe
+    from pipelines.experiment import opened
 
-    dataset = open_dataset(which.dataset, dataset_options(settings, which.dataset))
-    recipe = build_recipe(run_spec(settings, which), dataset, which.seed)
+    _, _, arrays, _, task, recipe = opened(settings, which, data, task_file, pretrained)
     recipe = replace(recipe, training=replace(recipe.training, momentum=momentum))
-    arrays, checksum = load_arrays(data)
-    loaded = load_task(task, expect_data_sha256=checksum)
     device = open_device("cpu", settings["threads"])
-    method = build_method(recipe, loaded, arrays, device)
+    method = build_method(recipe, task, arrays, device)
     if not hasattr(method, "meta_gradient"):
         raise SuiteError(f"{which.method} is no EMLC: it has no meta-gradient to choose; name one as --method")
     method.student.double()
     method.teacher.double()
     method.begin_epoch(0)
-    return method, build_feed(recipe, method, loaded, arrays, device)
+    return method, build_feed(recipe, method, task, arrays, device)
 
 
 def train_for(method: "Method", feed: "Feed", steps: int) -> None:
@@ -193,14 +189,26 @@ def draws(method: "Method", feed: "Feed", k: int, count: int) -> Iterator[dict[s
             yield {"k": k, "draw": number - 1, **row, "peak_mib": memory[row["meta_gradient"]]}
 
 
-def panel(settings: Settings, which: Run, data: Path, task: Path, warm_up: int, count: int) -> pd.DataFrame:
-    """Return every draw of every look-ahead, with the profile's momentum and without."""
+def panel(prepare: "Callable[..., tuple[Method, Feed]]", momentum: float, warm_up: int, count: int) -> pd.DataFrame:
+    """Return every draw of every look-ahead, with the run's momentum and without.
+
+    Parameters
+    ----------
+    prepare : callable
+        :func:`prepared` for the run, but for its keyword `momentum`.
+    momentum : float
+        The run's.
+    warm_up : int
+        Steps of the method before the first window.
+    count : int
+        Windows for each look-ahead.
+    """
     rows = []
-    for momentum in (settings["training"]["momentum"], 0.0):
-        method, feed = prepared(settings, which, data, task, momentum)
+    for value in (momentum, 0.0):
+        method, feed = prepare(momentum=value)
         train_for(method, feed, warm_up)
         for k in LOOK_AHEADS:
-            rows.extend({"momentum": momentum, **row} for row in draws(method, feed, k, count))
+            rows.extend({"momentum": value, **row} for row in draws(method, feed, k, count))
     return pd.DataFrame(rows)
 
 
@@ -219,15 +227,15 @@ HEAD = """\
 # Meta-gradients against the exact one
 
 Every meta-gradient of `emlc.metagrad` against `unrolled`, which differentiates the clean loss through the student's k
-real optimiser steps: {label} on {where}, {model} student, batches of {batch}, learning rate {lr}, weight decay {decay},
-after {steps} of its own steps, everything in float64. n = {n} windows, {between} steps of the method apart; medians, in
-brackets the quartiles.
+real optimiser steps: {label} on {where}, {model} student from {start}, batches of {batch}, learning rate {lr}, weight
+decay {decay}, after {steps} of its own steps, everything in float64. n = {n} windows, {between} steps of the method
+apart; medians, in brackets the quartiles.
 
 - *cosine*, *relative error*, *norm ratio*: of the gradient that the teacher gets.
 - *label cosine*: of the derivatives by each soft label, the mean over classes taken off. It tells whether each sample
   gets its own signal.
-- *times fpmg*, *ms*: the call alone, one thread, the fastest of {repeats}, on passes that the student's own steps have
-  recorded; the ratio is taken within a window. *MiB*: peak of tensors above what is alive before the call.
+- *times fpmg*, *ms*: the call alone, {threads} thread(s), the fastest of {repeats}, on passes that the student's own
+  steps have recorded; the ratio is taken within a window. *MiB*: peak of tensors above what is alive before the call.
 """
 
 
@@ -253,9 +261,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
     parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
     parser.add_argument("--task", type=Path, required=True, help="task (pipelines.inject)")
-    parser.add_argument("--method", default="emlc-k1", help="a key of the profile's methods, an EMLC")
-    parser.add_argument("--warm-up", type=int, default=150, help="steps of the method before the first window")
-    parser.add_argument("--draws", type=int, default=10, help="windows for each look-ahead")
+    parser.add_argument("--pretrained", type=Path, help="encoder of a method that starts from SimCLR")
+    parser.add_argument("--method", default="emlc-k1", help="a key of the profile's methods or variants, an EMLC")
+    parser.add_argument("--warm-up", type=at_least(0), default=150, help="steps of the method before the first window")
+    parser.add_argument("--draws", type=at_least(1), default=10, help="windows for each look-ahead")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for metagrad.csv and metagrad.md")
     args = parser.parse_args(argv)
     use_reproducible_kernels()
@@ -264,19 +273,23 @@ def main(argv: Sequence[str]) -> int:
 
     task = load_task(args.task)
     which = Run(args.method, task.dataset, task.kind, task.rate, task.seed)
-    table = summarise(panel(settings, which, args.data, args.task, args.warm_up, args.draws))
+    facts = _facts(settings, which, args.warm_up, args.draws)
+    prepare = partial(prepared, settings, which, args.data, args.task, args.pretrained)
+    momentum = run_spec(settings, which)["training"]["momentum"]
+    table = summarise(panel(prepare, momentum, args.warm_up, args.draws))
     with atomic_path(args.out / "metagrad.csv") as path:
         table.round(9).to_csv(path, index=False, lineterminator="\n")
-    write_text(args.out / "metagrad.md", page(table, _facts(settings, which, args.warm_up, args.draws)))
+    write_text(args.out / "metagrad.md", page(table, facts))
     return 0
 
 
 def _facts(settings: Settings, which: Run, steps: int, count: int) -> dict[str, Any]:
     spec = run_spec(settings, which)
     return {
-        "label": settings["methods"][which.method]["label"],
+        "label": method_settings(settings, which.method)["label"],
         "where": f"{which.dataset}, {which.noise} {100 * which.rate:g} %",
         "model": spec["model"]["name"],
+        "start": "a SimCLR encoder" if spec["initialisation"] == SIMCLR else "scratch",
         "batch": spec["training"]["batch_size"],
         "lr": spec["training"]["lr"],
         "decay": spec["training"]["weight_decay"],
@@ -284,6 +297,7 @@ def _facts(settings: Settings, which: Run, steps: int, count: int) -> dict[str, 
         "n": count,
         "between": STEPS_BETWEEN_DRAWS,
         "repeats": REPEATS,
+        "threads": spec["threads"],
     }
 
 

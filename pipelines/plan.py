@@ -1,8 +1,9 @@
-"""Say before a profile runs how many jobs it has, how many hours they take and whether the disk holds their files.
+"""Say before a profile's table is made how many runs it takes, how many hours, and whether the disk holds its files.
 
-Hours are for one job at a time, from records of the same dataset, network, method, options and batch size on the same
+Hours are for one run at a time, from records of the same dataset, network, method, options and batch size on the same
 device, or unknown where there are none. Bytes are estimated as :mod:`pipelines.plan_disk` says. A file that exists
-counts as made, whether or not it is up to date: what has to be made again, ``snakemake -n`` knows.
+counts as made, whether or not it is up to date: what has to be made again, ``snakemake -n`` knows. What figures and
+ablations train beyond the table is not counted.
 """
 
 import shutil
@@ -33,24 +34,25 @@ from pipelines.settings import (
     pretraining_spec,
     run_spec,
     runs,
+    table_facts,
 )
 
 UNKNOWN = "unknown"
 
 
 class Item(NamedTuple):
-    """Jobs that are alike.
+    """A step, as often as it has to be done.
 
     Attributes
     ----------
     step, about : str
-        What they do, and to which dataset or by which method.
+        What it does, and to which dataset or by which method.
     files : tuple of str
-        What they make, one file a job, relative to the repository.
+        What it makes, one file each time, relative to the repository.
     size : int
-        Bytes that one job takes.
+        Bytes that it takes each time.
     seconds : float or None
-        That one job takes on the device; None if nothing tells.
+        That it takes each time on the device; None if nothing tells.
     """
 
     step: str
@@ -160,13 +162,13 @@ def as_markdown(items: Sequence[Item], root: Path) -> str:
     rows = [_row(item.step, item.about, [item], root) for item in items]
     rows += [_row(f"all {step[0].step}", "", step, root) for step in steps if len(step) > 1]
     rows.append(_row("**all**", "", items, root))
-    return tabulate(rows, ["Step", "", "Jobs", "To do", "Hours to go", "Disk to go"], "github", disable_numparse=True)
+    return tabulate(rows, ["Step", "", "Times", "To do", "Hours to go", "Disk to go"], "github", disable_numparse=True)
 
 
 def _row(step: str, about: str, items: Sequence[Item], root: Path) -> list[str]:
-    jobs = sum(len(item.files) for item in items)
+    times = sum(len(item.files) for item in items)
     to_do = sum(missing(item, root) for item in items)
-    return [step, about, str(jobs), str(to_do), _hours(items, root), as_size(bytes_needed(items, root))]
+    return [step, about, str(times), str(to_do), _hours(items, root), as_size(bytes_needed(items, root))]
 
 
 def _hours(items: Sequence[Item], root: Path) -> str:
@@ -195,7 +197,8 @@ def main(argv: Sequence[str]) -> int:
     folders = [ROOT / "results" / "runs", ROOT / "results" / "pretrained", args.recorded]
     items = plan(settings, ROOT, device, recorded_times(folders))
     free = as_size(shutil.disk_usage(ROOT).free)
-    print(f"Profile `{settings['profile']}` on {device}; {free} of disk free.\n\n{as_markdown(items, ROOT)}")
+    where = f"{table_facts(settings)['title']} of profile `{settings['profile']}` on {device}"
+    print(f"{where}; {free} of disk free.\n\n{as_markdown(items, ROOT)}")
     check_disk(items, ROOT)
     return 0
 

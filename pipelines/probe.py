@@ -8,15 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emlc.bundles import read_bundle, write_bundle
-from emlc.data import open_dataset
-from emlc.data.store import load_arrays
 from emlc.errors import SuiteError
-from emlc.tasks import load_task
 from pipelines.cli import Parser
 from pipelines.cli import run as run_step
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, run_spec
+from pipelines.settings import DEFAULT_PROFILE, Run, Settings, run_spec
 
 SCHEMA = "emlc.probe/1"
 ARRAYS = {
@@ -59,27 +56,26 @@ def observe(settings: Settings, run: Run, data: Path, task_file: Path, pretraine
     Raises
     ------
     SuiteError
-        If the data, the task or the encoder cannot be trusted, the run diverges, or its method corrects no labels.
+        As :func:`pipelines.experiment.opened` does; or if the run diverges or its method corrects no labels.
     """
     from emlc.engine.loop import train
     from emlc.engine.run import build_feed, build_method
-    from pipelines.experiment import build_recipe
+    from emlc.precision import matrix_products
+    from pipelines.experiment import opened
     from pipelines.observation import Observer
 
-    spec = run_spec(settings, run)
-    arrays, checksum = load_arrays(data)
-    task = load_task(task_file, expect_data_sha256=checksum)
+    spec, _, arrays, _, task, recipe = opened(settings, run, data, task_file, pretrained)
     device = open_device(spec["device"], spec["threads"])
-    recipe = build_recipe(spec, open_dataset(run.dataset, dataset_options(settings, run.dataset)), run.seed, pretrained)
-    method = build_method(recipe, task, arrays, device)
-    feed = build_feed(recipe, method, task, arrays, device)
-    observer = Observer(feed, task.true_labels)
-    history = train(method, feed, recipe.training.epochs, keeper=observer)
-    values = {
-        "soft_labels": observer.corrected(method),
-        "retained": observer.retained(method),
-        "embeddings": observer.embeddings(method),
-    }
+    with matrix_products(recipe.training.precision):
+        method = build_method(recipe, task, arrays, device)
+        feed = build_feed(recipe, method, task, arrays, device)
+        observer = Observer(feed, task.true_labels)
+        history = train(method, feed, recipe.training.epochs, keeper=observer)
+        values = {
+            "soft_labels": observer.corrected(method),
+            "retained": observer.retained(method),
+            "embeddings": observer.embeddings(method),
+        }
     found = {name: value.float().cpu().numpy() for name, value in values.items()}
     labels = {"noisy_labels": task.noisy_labels, "true_labels": task.true_labels, "test_labels": arrays.test_labels}
     return Probe(run, spec, history.epochs, observer.epochs, {name: (found | labels)[name] for name in ARRAYS})

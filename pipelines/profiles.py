@@ -139,7 +139,7 @@ def _check_variants(settings: Mapping[str, Any]) -> None:
 
 
 def _check_evidence(settings: Mapping[str, Any]) -> None:
-    """Figures and ablations are of the profile's methods, variants and datasets."""
+    """Figures, ablations and the fidelity panel are of the profile's methods, variants and datasets."""
     methods = [*settings["methods"], *settings.get("variants", {})]
     for key, names in _evidence_methods(settings):
         for name in names:
@@ -147,6 +147,8 @@ def _check_evidence(settings: Mapping[str, Any]) -> None:
     blocks = {f"figures.{name}": figure for name, figure in settings.get("figures", {}).items()}
     if "ablations" in settings:
         blocks["ablations"] = settings["ablations"]
+    if "fidelity" in settings:
+        blocks["fidelity"] = {**settings["fidelity"], "methods": [settings["fidelity"]["method"]]}
     for key, block in blocks.items():
         dataset = block["column"]["dataset"]
         _check_known(f"{key}.column.dataset", "dataset", dataset, settings["datasets"])

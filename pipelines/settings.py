@@ -120,6 +120,24 @@ def task_spec(settings: Settings, dataset: str, noise: str, rate: float, split: 
     }
 
 
+def method_spec(settings: Settings, name: str) -> dict[str, Any]:
+    """Return what decides how a method or variant trains, whatever its data.
+
+    Raises
+    ------
+    SuiteError
+        If the profile has no such method or variant.
+    """
+    method, rules = method_settings(settings, name), protocol(settings)
+    implementation = method["implementation"]
+    return {
+        "implementation": implementation,
+        "options": {**rules["options"].get(implementation, {}), **method.get("options", {})},
+        "training": {**settings["training"], **method.get("training", {})},
+        "order": method.get("order", rules["order"]),
+    }
+
+
 def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
     """Return everything that decides a run besides its task: what its record keeps as ``config``.
 
@@ -128,19 +146,18 @@ def run_spec(settings: Settings, run: Run) -> dict[str, Any]:
     SuiteError
         If the profile has no such method, variant or dataset.
     """
-    method = method_settings(settings, run.method)
+    method = method_spec(settings, run.method)
+    order = method.pop("order")
     dataset = _named(settings, "datasets", run.dataset)
-    rules = protocol(settings)
-    implementation = method["implementation"]
     return {
         "profile": settings["profile"],
         "protocol": settings["protocol"],
-        "implementation": implementation,
-        "options": {**rules["options"].get(implementation, {}), **method.get("options", {})},
-        "training": {**settings["training"], **method.get("training", {})},
+        **method,
         "model": dataset["model"],
         "crop_padding": dataset["crop_padding"],
-        "order": method.get("order", rules["order"]),
+        "padding": dataset.get("padding", "zero"),
+        "auto_augment": dataset.get("auto_augment", "cifar10"),
+        "order": order,
         "device": settings["device"],
         "threads": settings["threads"],
         **_start(settings, run),

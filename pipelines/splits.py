@@ -17,7 +17,7 @@ from emlc.artefacts import write_text
 from emlc.cells import noise_name
 from emlc.data import Arrays
 from emlc.data.store import load_arrays
-from emlc.noise import KINDS
+from emlc.noise import KINDS, expected_wrong_rate
 from emlc.splits import overlap_counts, released_split
 from emlc.tasks import Task
 from pipelines.cli import Parser
@@ -113,10 +113,9 @@ def _counts(task: Task) -> dict[str, int]:
 def _rates(task: Task) -> dict[str, Any]:
     wrong = task.noisy_labels != task.true_labels
     shared = np.isin(task.noisy_indices, task.clean_indices)
-    off_diagonal = 1 - np.diag(task.matrix)
     return {
         "wrong_in_shared": int(wrong[shared].sum()),
-        "expected_rate": round(float(off_diagonal[task.true_labels].mean()), 4),
+        "expected_rate": round(expected_wrong_rate(task.matrix, task.true_labels), 4),
         "effective_rate": round(task.effective_rate, 4),
     }
 

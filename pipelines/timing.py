@@ -16,13 +16,14 @@ from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 from pipelines.devices import device_name, open_device, use_reproducible_kernels
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, method_settings
+from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, method_settings, method_spec, split_of
 
 if TYPE_CHECKING:
     import torch
 
     from emlc.engine.contract import Method
     from emlc.engine.loop import Feed
+    from emlc.engine.run import Recipe
 
 CLASSES = 10
 METHODS = ("cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5")
@@ -66,31 +67,17 @@ def synthetic(case: Case) -> Arrays:
 
 def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -> "tuple[Method, Feed]":
     """Return a method of the profile in its initial state, and its batches, for the case's student and images."""
-    from emlc.engine.contract import Training
-    from emlc.engine.run import Recipe, build_feed, build_method
+    from emlc.engine.run import build_feed, build_method
     from emlc.tasks import TaskSpec, make_task
 
-    block, arrays = method_settings(settings, name), synthetic(case)
-    shared = {key: settings["training"][key] for key in ("lr", "momentum", "weight_decay")}
-    recipe = Recipe(
-        implementation=block["implementation"],
-        options=block.get("options", {}),
-        training=Training(epochs=1, batch_size=case.batch, **shared),
-        model=case.model,
-        order="reshuffled",
-        crop_padding=max(1, case.side // 8),
-        flips=case.channels == 3,
-        mean=(0.5,) * case.channels,
-        std=(0.25,) * case.channels,
-        seed=0,
-    )
+    recipe, arrays = recipe_of(settings, name, case), synthetic(case)
     spec = TaskSpec(
         dataset="synthetic",
         data_sha256="0" * 64,
         kind="sym",
         rate=0.5,
         sampling="per-label",
-        split="balanced",
+        split=split_of(settings, name),
         clean_per_class=math.ceil(case.batch / CLASSES),
     )
     task = make_task(arrays, spec, None, seed=0)
@@ -99,8 +86,22 @@ def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -
     return method, build_feed(recipe, method, task, arrays, device)
 
 
+def recipe_of(settings: Settings, name: str, case: Case) -> "Recipe":
+    """Return how the profile trains a method, with the case's student and batch."""
+    from emlc.data.image_folder import ImageFolder
+    from pipelines.experiment import build_recipe
+
+    spec = method_spec(settings, name) | {"model": case.model, "crop_padding": max(1, case.side // 8)}
+    spec |= {"padding": "zero", "auto_augment": "cifar10"}
+    spec["training"] |= {"epochs": 1, "batch_size": case.batch}
+    mean, std = (0.5,) * case.channels, (0.25,) * case.channels
+    images = ImageFolder("synthetic", (), mean=mean, std=std, flips=case.channels == 3)
+    return build_recipe(spec, images, seed=0)
+
+
 def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, device: "torch.device") -> pd.DataFrame:
     """Return one row per method and round: milliseconds of one iteration (one student update), and peak memory."""
+    from emlc.precision import matrix_products
     from pipelines.stopwatch import interleaved, peak_bytes
 
     prepared = {name: prepare(settings, name, case, device) for name in names}
@@ -108,8 +109,9 @@ def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, d
 
     def work(name: str) -> None:
         method, feed = prepared[name]
-        for _ in range(updates // method.look_ahead):
-            method.step(feed.noisy.next(), feed.clean.next())
+        with matrix_products(method.setting.training.precision):
+            for _ in range(updates // method.look_ahead):
+                method.step(feed.noisy.next(), feed.clean.next())
 
     works = {name: (lambda name=name: work(name)) for name in names}
     seconds = interleaved(works, rounds, warm_up=2, device=device)
@@ -198,7 +200,7 @@ def main(argv: Sequence[str]) -> int:
     against = [method_settings(settings, name)["label"] for name in AGAINST if name in args.methods]
     tables = [summarise(measure(settings, case, args.methods, args.rounds, device), case, against) for case in cases]
     table = pd.concat(tables, ignore_index=True)
-    look_aheads = [method_settings(settings, name).get("options", {}).get("look_ahead", 1) for name in args.methods]
+    look_aheads = [method_spec(settings, name)["options"].get("look_ahead", 1) for name in args.methods]
     facts = {"threads": args.threads, "device": device_name(device), "updates": math.lcm(*look_aheads)}
     facts["repeats"] = max(case.repeats for case in cases)
     facts["epochs"] = "; ".join(f"{case.epoch_images:,} noisy images for the {case.title}" for case in cases)

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from emlc.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays
-from emlc.errors import DivergenceError
+from emlc.errors import DivergenceError, SuiteError
 from emlc.tasks import Task
-from pipelines.cli import Parser, run
+from pipelines.cli import Parser, at_least, run
 from pipelines.devices import open_device, use_reproducible_kernels
 from pipelines.inject import draw_task
 from pipelines.mappings import read_yaml
@@ -81,6 +81,22 @@ def trials(settings: Settings, budget: Mapping[str, Any], data: Path) -> Iterato
                     yield from (Trial(changed, which, name, f, budget["folds"], data) for f in range(budget["folds"]))
 
 
+def restricted(settings: Settings, budget: Mapping[str, Any], methods: Sequence[str] | None) -> dict[str, Any]:
+    """Return a budget with the candidates of some methods only, or of all if none are named.
+
+    Raises
+    ------
+    SuiteError
+        If a method is not of the budget or not of the profile.
+    """
+    candidates = budget["candidates"]
+    for name in methods or candidates:
+        for place, known in (("budget", candidates), ("profile", settings["methods"])):
+            if name not in known:
+                raise SuiteError(f"unknown method {name!r}; the {place} has: {', '.join(known)}")
+    return {**budget, "candidates": {name: candidates[name] for name in candidates if name in (methods or candidates)}}
+
+
 def _with(settings: Settings, method: str, candidate: Mapping[str, Any]) -> Settings:
     entry = dict(settings["methods"][method])
     for key, values in candidate.items():
@@ -119,12 +135,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
     parser.add_argument("--budget", type=Path, default=ROOT / "config" / "tuning.yaml")
     parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=at_least(1), default=1)
     parser.add_argument("--methods", nargs="+", help="only these (default: all of the budget)")
     parser.add_argument("--out", type=Path, required=True, help="Markdown table to write")
     args = parser.parse_args(argv)
-    searched = list(trials(load_settings(args.config), read_yaml(args.budget), args.data))
-    searched = [trial for trial in searched if not args.methods or trial.run.method in args.methods]
+    settings, budget = load_settings(args.config), read_yaml(args.budget)
+    searched = list(trials(settings, restricted(settings, budget, args.methods), args.data))
     use_reproducible_kernels()
     with ProcessPoolExecutor(args.processes) as pool:
         scores = list(tqdm(pool.map(score, searched), total=len(searched), unit="run", disable=None))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emlc.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.augment.geometry import Padding
 from emlc.data.base import Arrays
 from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Method, Setting, Training
@@ -45,6 +46,10 @@ class Recipe:
     seed : int
     pretrained : Path or None
         Encoder that every backbone starts from (:mod:`emlc.models.checkpoint`); None for random ones.
+    padding : {"zero", "reflect"}
+        Content of the padding.
+    auto_augment : {"cifar10", "imagenet"}
+        AutoAugment's policy, for the methods that use it on clean images.
     """
 
     implementation: str
@@ -58,6 +63,8 @@ class Recipe:
     std: tuple[float, ...]
     seed: int
     pretrained: Path | None = None
+    padding: Padding = "zero"
+    auto_augment: str = "cifar10"
 
 
 def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device, keeper: Keeper | None = None) -> History:
@@ -154,12 +161,21 @@ def _is_of(value: Any, annotation: Any) -> bool:
 
 
 def build_feed(recipe: Recipe, method: Method, task: Task, arrays: Arrays, device: torch.device) -> Feed:
-    """Return the batches and evaluation sets of one run, resident on `device`."""
+    """Return the batches and evaluation sets of one run, resident on `device`.
+
+    Raises
+    ------
+    SuiteError
+        If the noisy set has fewer images than a step of several batches takes.
+    """
     noisy = _images(arrays.train_images[task.noisy_indices], task.noisy_labels, device)
     clean = _images(arrays.train_images[task.clean_indices], task.clean_labels, device)
     validation = _images(arrays.train_images[task.validation_indices], task.validation_labels, device)
     test = _images(arrays.test_images, arrays.test_labels, device)
     size = recipe.training.batch_size
+    if method.look_ahead > 1 and size * method.look_ahead > len(noisy):
+        wanted = f"{method.look_ahead} batches of {size} images"
+        raise SuiteError(f"a step needs {wanted}, the noisy set has {len(noisy)}; lower batch_size or look_ahead")
     stream = STREAMS[recipe.order]
     clean_stream = BalancedStream if method.class_balanced else stream
 
@@ -183,8 +199,8 @@ def _stream(
 
 def _augmentation(recipe: Recipe, auto: bool) -> Augmentation:
     rgb = len(recipe.mean) == 3
-    pipeline = CropFlipAutoAugment if auto and rgb else CropFlip
-    return pipeline(recipe.crop_padding, recipe.flips, recipe.mean, recipe.std)
+    shared = (recipe.crop_padding, recipe.flips, recipe.mean, recipe.std, recipe.padding)
+    return CropFlipAutoAugment(*shared, recipe.auto_augment) if auto and rgb else CropFlip(*shared)
 
 
 def _images(images: Any, labels: Any, device: torch.device) -> ImageSet:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emlc.errors import SuiteError
-from emlc.ledger.logic import FUNCTIONS, MissingNumberError, all_of, any_of
+from emlc.ledger.logic import FUNCTIONS, THREE_VALUED, MissingNumberError, all_of, any_of
 from emlc.ledger.syntax import ARITHMETIC, COMPARISONS, short
 
 _APPLY: dict[str, Callable[[Any, Any], Any]] = {
@@ -152,16 +152,19 @@ class _Evaluator:
         return _Term(holds, text)
 
     def _generatorexp(self, node: ast.GeneratorExp, scope: Scope) -> _Term:
-        scopes = [scope]
+        scopes = [(scope, True)]
         for loop in node.generators:
-            scopes = [inner for outer in scopes for inner in self._loop(loop, outer)]
-        return _Term([self._term(node.elt, inner).value for inner in scopes], f"{len(scopes)} values")
+            scopes = [(inner, was and is_) for outer, was in scopes for inner, is_ in self._loop(loop, outer)]
+        values = [self._term(node.elt, inner).value if known else None for inner, known in scopes]
+        return _Term(values, f"{len(scopes)} values")
 
-    def _loop(self, loop: ast.comprehension, scope: Scope) -> Iterator[Scope]:
+    def _loop(self, loop: ast.comprehension, scope: Scope) -> Iterator[tuple[Scope, bool]]:
+        """Yield a scope for every item that is not filtered out, and whether its filter is known."""
         for item in _items(self._term(loop.iter, scope), loop.iter):
             inner = {**scope, ast.unparse(loop.target): item}
-            if all(self.truth(test, inner) for test in loop.ifs):
-                yield inner
+            kept = all_of([self.truth(test, inner) for test in loop.ifs])
+            if kept is not False:
+                yield inner, kept is True
 
     def _call(self, node: ast.Call, scope: Scope) -> _Term:
         name = ast.unparse(node.func)
@@ -170,6 +173,8 @@ class _Evaluator:
             known = sorted(key for key, value in self.names.items() if callable(value))
             raise SuiteError(f"unknown function {name!r}; known: {', '.join(known)}")
         arguments = [term for part in node.args for term in self._spread(part, scope)]
+        if function not in THREE_VALUED and any(_holds_unknown(argument.value) for argument in arguments):
+            raise MissingNumberError(f"what {name} is of is not all known")
         keywords = {str(part.arg): self._term(part.value, scope).value for part in node.keywords}
         try:
             result = function(*(argument.value for argument in arguments), **keywords)
@@ -184,6 +189,10 @@ class _Evaluator:
         if not isinstance(node, ast.Starred):
             return [self._term(node, scope)]
         return [_Term(item, str(item)) for item in _items(self._term(node.value, scope), node)]
+
+
+def _holds_unknown(value: Any) -> bool:
+    return isinstance(value, list) and None in value
 
 
 def _number(term: _Term) -> float:

@@ -11,14 +11,21 @@ class MissingNumberError(Exception):
 
 def all_of(values: Iterable[bool | None]) -> bool | None:
     """Kleene's conjunction: false if any value is false, else unknown if any is None."""
-    seen = list(values)
+    seen = _truths(values)
     return False if False in seen else None if None in seen else True
 
 
 def any_of(values: Iterable[bool | None]) -> bool | None:
     """Kleene's disjunction: true if any value is true, else unknown if any is None."""
-    seen = list(values)
+    seen = _truths(values)
     return True if True in seen else None if None in seen else False
+
+
+def _truths(values: Iterable[bool | None]) -> list[bool | None]:
+    seen = list(values)
+    if not all(value is None or isinstance(value, bool) for value in seen):
+        raise TypeError("numbers are neither true nor false; compare them with something")
+    return seen
 
 
 def mean(values: Iterable[float]) -> float:
@@ -43,7 +50,7 @@ def count(values: Iterable[bool | None]) -> int:
     MissingNumberError
         If one is unknown.
     """
-    seen = list(values)
+    seen = _truths(values)
     if None in seen:
         raise MissingNumberError("one of the comparisons to count is unknown")
     return sum(value is True for value in seen)
@@ -61,3 +68,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sum": math.fsum,
 }
 """By the names that expressions call them."""
+
+THREE_VALUED: tuple[Callable[..., Any], ...] = (all_of, any_of, count)
+"""Those of them that know what to make of an unknown value."""

@@ -5,7 +5,7 @@ def step_weights(k: int, lr: float, momentum: float, weight_decay: float, curvat
     """Return the weight of each of the last k gradients in w(t+1), oldest first.
 
     SGD is ``v <- mu v + g + wd w; w <- w - lr v``. Its adjoint runs backwards over the steps; replacing the training
-    Hessian by ``curvature`` times the identity makes it a recursion of two scalars: l = dL/dw and b = -lr dL/dv,
+    Hessian by ``curvature`` times the identity makes it a recursion of two scalars: l = dL/dw and b = dL/dv,
     both in units of the feedback gradient.
 
     Special cases: ``momentum = weight_decay = 0, curvature = 1`` gives ``lr (1 - lr)^j``, the discount of

@@ -33,5 +33,5 @@ def clean_feedback(
     with torch.enable_grad():
         point = {name: value.detach().requires_grad_() for name, value in params.items()}
         loss = F.cross_entropy(logits_at(student, point, clean_inputs), clean_labels)
-        gradients = torch.autograd.grad(loss, tuple(point.values()))
+        gradients = torch.autograd.grad(loss, tuple(point.values()), materialize_grads=True)
     return loss.detach(), dict(zip(point, gradients, strict=True))

@@ -25,7 +25,7 @@ def _replay(window: Window, targets: tuple[Tensor, ...]) -> Params:
     velocity = {name: window.velocity[name].detach() for name in params}
     for step, target in zip(window.steps, targets, strict=True):
         loss = F.cross_entropy(logits_at(window.student, params, step.inputs), target)
-        gradients = torch.autograd.grad(loss, tuple(params.values()), create_graph=True)
+        gradients = torch.autograd.grad(loss, tuple(params.values()), create_graph=True, materialize_grads=True)
         velocity = {
             name: window.momentum * velocity[name] + gradient + window.weight_decay * params[name]
             for name, gradient in zip(params, gradients, strict=True)

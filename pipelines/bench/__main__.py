@@ -33,6 +33,8 @@ WARM_UP = 3
 def main(argv: Sequence[str]) -> int:
     """Run the benchmark and print its table."""
     args = _parser().parse_args(argv)
+    if args.rounds < 1:
+        raise SuiteError(f"--rounds is {args.rounds}; it must be at least 1")
     workload = open_workload(args, (1, 8, 8) if args.model == "cnn-small" else (3, 32, 32))
 
     from pipelines.bench.cases import CASES
@@ -44,14 +46,18 @@ def main(argv: Sequence[str]) -> int:
     unknown = [name for name in names if name not in CASES]
     if unknown:
         raise SuiteError(f"unknown case {unknown[0]!r}; known: {'; '.join(CASES)}")
+    left_out = [name for name in names if not CASES[name].computes_in(args.precision)]
+    names = tuple(name for name in names if name not in left_out)
     ratios = time_ratios(workload, names, args.rounds)
     peaks = {name: peak_bytes(workload, CASES[name], args.threads) for name in names} if args.memory else {}
     errors = {name: meta_gradient_errors(workload, CASES[name]) for name in names} if args.errors else {}
     table = summary(workload, ratios, peaks, errors)
-    about = {**facts(workload, args.threads), "rounds": args.rounds, "warm_up": WARM_UP}
+    about = {**facts(workload, args.threads), "rounds": args.rounds, "warm_up": WARM_UP, "left_out": left_out}
     page = markdown(table, ratios, about)
     if args.out is not None:
-        _write(args.out, page, table, {"about": about, "ratios": ratios, "peak_bytes": peaks, "errors": errors})
+        arithmetic = table.set_index("case")["flops"].to_dict()
+        record = {"about": about, "ratios": ratios, "arithmetic": arithmetic, "peak_bytes": peaks, "errors": errors}
+        _write(args.out, page, table, record)
     print(page)
     return 0
 

@@ -16,7 +16,7 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="resnet18", help="a backbone of emlc.models")
     parser.add_argument("--width", type=int, help="of the first stage (default: the model's own)")
     parser.add_argument("--batch", type=int, default=32, help="images in one noisy and in one clean batch")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16", "float64"))
     parser.add_argument("--layout", choices=("channels-first", "channels-last"), help="default: as training has it")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the CPU")

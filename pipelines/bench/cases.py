@@ -32,6 +32,11 @@ class Case(NamedTuple):
         """Noisy batches per step."""
         return int(self.options.get("look_ahead", 1))
 
+    def computes_in(self, precision: str) -> bool:
+        """Whether the case works in a precision: dual numbers (:func:`emlc.metagrad.dual_jvp`) do not in bfloat16."""
+        recomputed = self.options.get("forward") == "recomputed" or self.options.get("meta_gradient") == "mlc"
+        return precision != "bfloat16" or not (recomputed or self.method is StraightforwardEMLC)
+
 
 LOOK_AHEADS = (1, 2, 5, 10)
 BACKENDS: dict[str, dict[str, object]] = {

@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
+from baselines.cross_entropy import CrossEntropy
 from emlc.augment import CropFlip, CropFlipAutoAugment
 from emlc.engine.contract import Batch, Method
-from emlc.engine.streams import Augmentation, ImageSet, Stream
+from emlc.engine.streams import ImageSet, Stream
 from pipelines.bench.cases import CLASSES, Workload
 
 IMAGES = 4096
@@ -22,33 +23,29 @@ Feed = Iterator[tuple[Batch, Batch]]
 """Pairs of a noisy batch, of all the images that one step of the method gets, and a clean one."""
 
 
-def resident(workload: Workload, method: Method) -> Feed:
+def pairs(batches: Callable[[int, bool], Iterator[Batch]], method: Method, size: int) -> Feed:
+    """Return what a method trains on, from a function of batch size and whether images go through AutoAugment."""
+    noisy = batches(size * method.look_ahead, False)
+    if isinstance(method, CrossEntropy):  # which looks at no clean images
+        return ((batch, batch) for batch in noisy)
+    return zip(noisy, batches(size, method.auto_augments), strict=True)
+
+
+def resident(workload: Workload, size: int, auto: bool) -> Iterator[Batch]:
     """Yield batches as the suite trains on: uint8 images on the device, augmented there, a batch at a time."""
-    samples = _samples(workload, workload.device)
+    pipeline = CropFlipAutoAugment if auto else CropFlip
     generator = torch.Generator(workload.device).manual_seed(0)
-
-    def stream(size: int, pipeline: type[CropFlip]) -> Stream:
-        augmentation: Augmentation = pipeline(PADDING, True, MEAN, STD)
-        return Stream(samples, size, augmentation, generator)
-
-    noisy = stream(workload.batch * method.look_ahead, CropFlip)
-    clean = stream(workload.batch, CropFlipAutoAugment if method.auto_augments else CropFlip)
+    stream = Stream(_samples(workload, workload.device), size, pipeline(PADDING, True, MEAN, STD), generator)
     while True:
-        yield noisy.next(), clean.next()
+        yield stream.next()
 
 
-def per_image(workload: Workload, method: Method, workers: int) -> Feed:
+def per_image(workload: Workload, workers: int, size: int, auto: bool) -> Iterator[Batch]:
     """Yield batches of PyTorch's data loader: the same augmentations by torchvision, one image at a time on the CPU."""
-    samples = _samples(workload, "cpu")
-
-    def batches(size: int, *automatic: Callable[[Tensor], Tensor]) -> Iterator[Batch]:
-        pictures = _Pictures(samples, _transform(workload.image[1], *automatic))
-        for images, labels, indices in _loader(pictures, size, workers, pinned=workload.device != "cpu"):
-            moved = (part.to(workload.device, non_blocking=True) for part in (images, labels, indices))
-            yield Batch(*moved)
-
-    automatic = [transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)] if method.auto_augments else []
-    return zip(batches(workload.batch * method.look_ahead), batches(workload.batch, *automatic), strict=True)
+    pictures = _Pictures(_samples(workload, "cpu"), _transform(workload.image[1], auto))
+    for images, labels, indices in _loader(pictures, size, workers, pinned=workload.device != "cpu"):
+        moved = (part.to(workload.device, non_blocking=True) for part in (images, labels, indices))
+        yield Batch(*moved)
 
 
 def _samples(workload: Workload, device: str) -> ImageSet:
@@ -71,7 +68,8 @@ class _Pictures(Dataset[tuple[Tensor, Tensor, int]]):
         return self.transform(self.samples.images[index]), self.samples.labels[index], index
 
 
-def _transform(side: int, *automatic: Callable[[Tensor], Tensor]) -> transforms.Compose:
+def _transform(side: int, auto: bool) -> transforms.Compose:
+    automatic = [transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10)] if auto else []
     crop = [transforms.ToPILImage(), transforms.RandomCrop(side, PADDING), transforms.RandomHorizontalFlip()]
     return transforms.Compose([*crop, *automatic, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
 

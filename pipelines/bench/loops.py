@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -34,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
     for name in ("updates", "rounds"):
         if getattr(args, name) < 1:
             raise SuiteError(f"--{name} is {getattr(args, name)}; it must be at least 1")
+    if args.precision == "float64":
+        raise SuiteError("training loops compute in float32, tf32 or bfloat16; choose --precision among them")
     workload = open_workload(args, (3, 32, 32))
     about = facts(workload, args.threads)
     about |= {"workers": args.workers, "rounds": args.rounds, "updates": args.updates}
@@ -68,18 +71,19 @@ def measure(
     """
     from tqdm import tqdm
 
-    from pipelines.bench.feeds import PREFETCHED, per_image, resident
+    from pipelines.bench.feeds import PREFETCHED, pairs, per_image, resident
 
     ieee = replace(workload, precision="float32", channels_last=False)
     speeds: dict[str, dict[str, list[float]]] = {loop: {"suite": [], "straightforward": []} for loop in loops}
     methods = {loop: (_method(workload, LOOPS[loop][0]), _method(ieee, LOOPS[loop][1])) for loop in loops}
     for _ in tqdm(range(rounds), unit="round", disable=None):
         for loop, (fast, plain) in methods.items():
-            speed = images_per_second(workload, fast, resident(workload, fast), updates, 2)
-            speeds[loop]["suite"].append(speed)
-            loaded = per_image(ieee, plain, workers)
-            speed = images_per_second(ieee, plain, loaded, updates, 2 + PREFETCHED * workers)
-            speeds[loop]["straightforward"].append(speed)
+            feed = pairs(partial(resident, workload), fast, workload.batch)
+            speeds[loop]["suite"].append(images_per_second(workload, fast, feed, updates, 2))
+            feed = pairs(partial(per_image, ieee, workers), plain, workload.batch)
+            warm_up = 2 + PREFETCHED * workers
+            speeds[loop]["straightforward"].append(images_per_second(ieee, plain, feed, updates, warm_up))
+            del feed  # ends the loader's processes, which would work on beside the next turn
     return speeds
 
 
@@ -159,7 +163,8 @@ def _protocol(record: Mapping[str, Any]) -> str:
 Medians [quartiles] of {about["rounds"]} rounds in which the loops take turns of {about["updates"]} student updates. A
 loop draws, augments and trains; evaluation is not in it. Images are noisy ones of 32x32 pixels; the clean batches that
 come with them are not counted. *Straightforward*: float32 (no TF32), channels first, images augmented one by one in
-torchvision and PyTorch's data loader ({about["workers"]} processes for noisy and as many for clean ones); EMLC copies
+torchvision and PyTorch's data loader ({about["workers"]} processes for noisy and as many for clean ones, which
+Cross-Entropy does without in both); EMLC copies
 the student and recomputes its forward pass with dual numbers, MLC differentiates twice. The last column divides the
 arithmetic of the suite's loop, counted by torch, by that of a large matrix product in the same precision
 ({rate:.3g} TFLOP/s here)."""

@@ -73,4 +73,9 @@ else, above its idle state. Errors are relative, in the norm of the teacher's gr
 at the same weights: as it is, and with every ReLU open for the same samples (a pre-activation within rounding of zero
 may open in one precision only). *Straightforward*: student copied, forward pass recomputed with dual numbers; for MLC
 double backward.
-*No clean half*: the student trains on noisy images alone."""
+*No clean half*: the student trains on noisy images alone.{_left_out(about)}"""
+
+
+def _left_out(about: Mapping[str, Any]) -> str:
+    names = about.get("left_out")
+    return f"\nNot computable in {about['precision']} (dual numbers), left out: {', '.join(names)}." if names else ""

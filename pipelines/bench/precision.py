@@ -1,5 +1,6 @@
 """How far a case's meta-gradient is from the same formula in float64."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -25,14 +26,20 @@ class Errors(NamedTuple):
     plain: float
     """Against float64 as it is."""
     same_signs: float
-    """Against float64 with every ReLU open for the same samples: what arithmetic alone accounts for."""
+    """Against float64 with every ReLU open for the same samples: what arithmetic alone accounts for. NaN for the
+    meta-gradients that pass through the student once more, unwatched."""
+
+
+OF_PRODUCTS = ("fpmg", "fpmg-momentum", "fpmg-flat-momentum", "fpmg-released")
+"""The meta-gradients that are made of Jacobian-vector products at the steps' own passes, and of nothing else."""
 
 
 def meta_gradient_errors(workload: Workload, case: Case) -> Errors | None:
     """Return how far EMLC's meta-gradient is from the same formula in float64; None for what is not EMLC.
 
-    The weights before and after every step are those of the measured precision; all that the meta-gradient is made of
-    (the feedback, the Jacobian-vector products, the teacher's backward pass) is computed anew.
+    The weights before and after every step are those of the measured precision (of ``unrolled``, before the first); all
+    that the meta-gradient is made of (the feedback, the Jacobian-vector products, the teacher's backward pass) is
+    computed anew.
 
     A pre-activation within rounding of zero may open its ReLU in one precision and not in the other. Among millions
     that happens to a few, and moves any derivative by about a thousandth however exactly it is computed.
@@ -52,7 +59,9 @@ def _errors(workload: Workload, case: Case, seed: int) -> Errors:
     value = _teacher_gradient(method, window)
     exact = replace(workload, precision="float64")
     truths = [_in_float64(exact, case, seed, window, watch) for watch in (nullcontext(), SameSigns(signs.open))]
-    return Errors(*(float((value - truth).norm() / truth.norm()) for truth in truths))
+    plain, same_signs = (float((value - truth).norm() / truth.norm()) for truth in truths)
+    watched = case.options.get("meta_gradient", "fpmg") in OF_PRODUCTS
+    return Errors(plain, same_signs if watched else math.nan)
 
 
 def _in_float64(exact: Workload, case: Case, seed: int, window: Window, watch: AbstractContextManager[Any]) -> Tensor:

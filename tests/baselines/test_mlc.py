@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from baselines.mlc import METHOD, MLC, MetaNet, Options
 from emlc.engine.contract import Batch, Setting, Training
+from emlc.errors import SuiteError
 from emlc.models import build_model
 
 CLASSES, LR = 4, 0.1
@@ -180,6 +181,11 @@ def test_the_teacher_keeps_its_learning_rate():
         assert method.teacher_optimiser.param_groups[0]["lr"] == 0.01
     group = method.teacher_optimiser.param_groups[0]
     assert (group["amsgrad"], group["betas"], group["eps"], group["weight_decay"]) == (True, (0.9, 0.999), 1e-8, 0)
+
+
+def test_a_teacher_that_waits_for_no_step_is_refused():
+    with pytest.raises(SuiteError, match="gradient_steps is 0; it counts student steps and must be at least 1"):
+        Options(gradient_steps=0)
 
 
 def test_the_defaults_are_the_released_command_s():

@@ -125,6 +125,17 @@ def test_rejected_samples_pass_no_label_on() -> None:
     assert (drawn % 2 == 1).all()
 
 
+def test_where_few_are_accepted_only_they_pass_labels_on() -> None:
+    """Sample 0 alone is accepted: it has no neighbour and keeps its label, all others may only take its label."""
+    count, options = 6, Options(num_fast=40, perturb_ratio=1.0, neighbours=4)
+    features = torch.randn(count, 2, generator=torch.Generator().manual_seed(0))
+    weights = (torch.arange(count) == 0).float()
+    drawn = synthetic_labels(
+        Guidance(features, features, weights), torch.arange(count), options, torch.Generator().manual_seed(1)
+    )
+    assert (drawn == 0).all()
+
+
 # Gradients
 
 

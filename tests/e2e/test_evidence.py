@@ -51,3 +51,14 @@ def test_figures_and_ablations_from_nothing(workplace):
         *(f"results/figures/{name}" for name in FIGURES),
         "results/ablations",
     }
+
+
+def test_pages_depend_on_all_that_they_read(workplace):
+    profile = evidence_profile()
+    profile["variants"]["emlc-simclr"] = {"label": "From SimCLR", "of": "emlc-k1", "initialisation": "simclr"}
+    fidelity = {"column": profile["columns"][0], "method": "emlc-simclr", "seed": 0}
+    workplace.write_profile(profile | {"timing": {"methods": ["mlc"]}, "fidelity": fidelity})
+    text = workplace.snakemake("-n", "results/timing.md", "results/metagrad.md").stdout
+    jobs = {block.split(":")[0]: block for block in text.split("rule ")}
+    assert "published/timing.csv" in jobs["timing"]
+    assert "results/pretrained/embedded/digits.pt" in jobs["metagrad"]

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from PIL import Image
 
 from emlc.records import read_record
 from tests.e2e.conftest import tiny_profile
@@ -130,7 +131,11 @@ def test_a_clean_set_larger_than_a_class_stops_at_the_task(workplace):
 
 
 def test_a_truncated_data_file_is_refused(workplace):
+    kept = workplace.folder / "results" / "checkpoints" / "embedded" / "digits" / "sym-0.5" / "mlc" / "seed0.pt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
     workplace.snakemake("results/data/digits.npz")
+    assert kept.exists()  # of a table that was killed; this target is a part of it
     prepared = workplace.folder / "results" / "data" / "digits.npz"
     prepared.write_bytes(prepared.read_bytes()[:-100])
     done = workplace.run(
@@ -142,6 +147,20 @@ def test_a_truncated_data_file_is_refused(workplace):
     assert done.stderr.count("\n") == 1
     assert "digits.npz" in done.stderr
     assert not (workplace.folder / "task.npz").exists()
+
+
+def test_an_image_that_is_replaced_is_prepared_anew(workplace):
+    for split, name in [(split, name) for split in ("train", "test") for name in ("crow", "owl")]:
+        file = workplace.folder / "birds" / split / name / "a.png"
+        file.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(file)
+    profile = tiny_profile()
+    profile["datasets"]["digits"] |= {"kind": "image-folder", "options": {"source": "birds"}}
+    workplace.write_profile(profile)
+    workplace.snakemake("results/data/digits.npz")
+    assert workplace.scheduled("results/data/digits.npz") == []
+    Image.new("RGB", (8, 8), "red").save(file)
+    assert len(workplace.scheduled("results/data/digits.npz")) == 1
 
 
 def test_the_page_needs_the_table_the_claims_the_splits_and_the_figures(workplace):

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import inject, probe, train
-from pipelines.evidence import probed_runs, trained_runs
+from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
 from pipelines.profiles import validated
-from pipelines.settings import Run, Settings, split_of, task_folder
+from pipelines.settings import Run, Settings, runs, split_of, task_folder
 from tests.tiny import tiny_profile, write_data, write_yaml
 
 COLUMN = {"dataset": "digits", "noise": "sym", "rate": 0.5}
@@ -44,6 +44,18 @@ def arguments(folder: Path, run: Run, settings: Settings) -> list[str]:
     values = {"config": folder / "profile.yaml", "data": folder / "data.npz", **run._asdict()}
     values["task"] = folder / "tasks" / task_folder(settings, run) / f"seed{run.seed}.npz"
     return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+
+
+def trained_runs(settings: Settings) -> list[Run]:
+    """Every run whose record is needed: the table's, the ablations' and those of figure 5."""
+    wanted = [*runs(settings), *ablation_runs(settings), *figure_runs(settings, "fig5")]
+    return list(dict.fromkeys(wanted))
+
+
+def probed_runs(settings: Settings) -> list[Run]:
+    """Every run that is trained once more under observation."""
+    figures = [run for name in ("fig1", "fig3", "fig4") for run in figure_runs(settings, name)]
+    return list(dict.fromkeys([*figures, *gradient_runs(settings)]))
 
 
 def train_all(folder: Path) -> Path:

@@ -1,7 +1,10 @@
 """The benchmark times the same mathematics on both sides of each ratio, and its numbers are what it says they are."""
 
 import json
+import math
+import multiprocessing
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -11,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from baselines.mlnt import MLNT
 from emlc.errors import SuiteError
 from emlc.metagrad.tape import Tape
 from emlc.method import EMLC
@@ -68,6 +72,7 @@ def test_float64_has_no_error_and_float32_has_some():
     rounded = meta_gradient_errors(replace(SMALL, precision="float32"), CASES["EMLC k=2 taped"])
     assert 1e-9 < rounded.same_signs < 1e-5
     assert meta_gradient_errors(SMALL, CASES["MLC"]) is None
+    assert math.isnan(meta_gradient_errors(SMALL, CASES["EMLC k=2 unrolled"]).same_signs)
 
 
 @pytest.mark.parametrize("value", [-1e-9, -3.7e-5, -5e-324, 0.0, 2.5])
@@ -88,10 +93,8 @@ def test_a_unit_that_is_to_be_open_lets_gradients_and_tangents_through(value):
 def test_an_inexact_meta_gradient_shows():
     finite_difference = Case(EMLC, {"meta_gradient": "finite-difference"})
     workload = replace(SMALL, precision="float32")
-    assert (
-        meta_gradient_errors(workload, finite_difference).same_signs
-        > 5 * meta_gradient_errors(workload, CASES["EMLC k=1 taped"]).same_signs
-    )
+    errors = [meta_gradient_errors(workload, case).plain for case in (finite_difference, CASES["EMLC k=1 taped"])]
+    assert errors[0] > 5 * errors[1]
 
 
 def test_ratios_are_per_noisy_batch_over_the_plain_steps_around(monkeypatch):
@@ -149,6 +152,63 @@ def test_whole_loops_are_timed_and_recorded(tmp_path, capsys):
     assert capsys.readouterr().out.strip() == (tmp_path / "loops.md").read_text().strip()
 
 
+def test_no_loader_works_on_beside_the_next_loop(monkeypatch):
+    beside = []
+
+    def speed(workload, method, feed, updates, warm_up):
+        beside.append(len(multiprocessing.active_children()))
+        next(feed)
+        return 1.0
+
+    monkeypatch.setattr(loops, "images_per_second", speed)
+    loops.measure(replace(SMALL, precision="float32", image=(3, 8, 8)), ["MLC", "Cross-Entropy"], 2, 1, workers=1)
+    assert beside == [0] * 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--rounds", "0"], "--rounds is 0"), (["--precision", "float64"], "float32, tf32 or bfloat16")],
+)
+def test_loops_that_cannot_be_timed_are_refused(arguments, message):
+    with pytest.raises(SuiteError, match=message):
+        loops.main(arguments)
+
+
+def test_what_bfloat16_cannot_compute_is_left_out_and_named(capsys):
+    arguments = ["--model", "cnn-small", "--batch", "4", "--rounds", "1", "--threads", "1", "--precision", "bfloat16"]
+    assert main([*arguments, "--cases", "EMLC k=1 taped", "EMLC k=1 straightforward", "EMLC k=1 MLC recursion"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "left out: EMLC k=1 straightforward, EMLC k=1 MLC recursion." in page
+    assert page.count("| EMLC k=1 taped") == 1
+
+
+def test_every_case_computes_in_the_precisions_it_names():
+    for name, case in CASES.items():
+        if name.startswith(("EMLC k=2", "MLC", "MW-Net")) and case.computes_in("bfloat16"):
+            method, noisy, clean = replace(SMALL, precision="bfloat16").case(case)
+            method.step(noisy, clean)
+
+
+MLNT_AT_ONCE = Case(MLNT, {"pretrain_epochs": 0, "num_fast": 2})
+
+
+@pytest.mark.parametrize(
+    "case",
+    [CASES[name] for name in CASES if name.startswith(("EMLC k=2", "MLC", "MW-Net"))] + [PLAIN, MLNT_AT_ONCE],
+    ids=repr,
+)
+def test_both_layouts_take_the_same_steps(case):
+    """A gradient assigned in another layout than its parameter's would pair the wrong elements."""
+    ends = []
+    for channels_last in (False, True):
+        work = Workload("resnet18", 8, 4, (3, 8, 8), "cpu", "float64", channels_last)
+        method, noisy, clean = work.case(case)
+        for _ in range(2):
+            method.step(noisy, clean)
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in method.student.parameters()]))
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-6, atol=1e-9)
+
+
 def test_images_per_second_count_every_noisy_image_once(monkeypatch):
     """Seven updates take two steps of a k=5 loop, that is ten batches of six images; a clock says they took 3 s."""
     monkeypatch.setattr(stopwatch, "seconds", lambda work, device: work() or 3.0)
@@ -163,8 +223,8 @@ def test_images_per_second_count_every_noisy_image_once(monkeypatch):
 def test_both_feeds_give_batches_of_the_same_shapes(auto):
     work = replace(SMALL, precision="float32", image=(3, 16, 16))
     method = SimpleNamespace(look_ahead=3, auto_augments=auto)
-    for feed in (feeds.resident(work, method), feeds.per_image(work, method, workers=0)):
-        noisy, clean = next(feed)
+    for batches in (partial(feeds.resident, work), partial(feeds.per_image, work, 0)):
+        noisy, clean = next(feeds.pairs(batches, method, work.batch))
         assert (noisy.inputs.shape, clean.inputs.shape) == ((18, 3, 16, 16), (6, 3, 16, 16))
         assert (noisy.labels.shape, noisy.indices.shape) == ((18,), (18,))
         assert noisy.inputs.dtype == torch.float32

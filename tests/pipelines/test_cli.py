@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
 from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
+from pipelines.cli import Parser, at_least, run
 from pipelines.settings import ROOT
 
 STEPS = ["fetch", "prepare", "inject", "train", "aggregate", "table", "compare", "curves"]
@@ -55,14 +56,28 @@ def test_a_defect_keeps_its_traceback():
     [
         ([], "the following arguments are required: --rate"),
         (["--rate", "many"], "argument --rate: invalid float value: 'many'"),
+        (["--rate", "0.5", "--count", "0"], "argument --count: 0 is less than 1"),
+        (["--rate", "0.5", "--count", "1.5"], "argument --count: invalid whole number value: '1.5'"),
         (["--rate", "0.5", "--speed"], "unrecognized arguments: --speed"),
     ],
 )
 def test_bad_usage_is_one_line_and_status_2(argv, message, capsys):
     parser = Parser("pipelines.step")
     parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--count", type=at_least(1))
     assert exit_status(lambda: parser.parse_args(argv)) == 2
     assert capsys.readouterr() == ("", f"error: {message} (see python -m pipelines.step --help)\n")
+
+
+@pytest.mark.parametrize(
+    ("step", "argv"),
+    [("tune", ["--processes", "0"]), ("metagrad", ["--draws", "0"]), ("metagrad", ["--warm-up", "-1"])],
+)
+def test_counts_that_make_no_sense_are_refused_before_anything_is_read(step, argv, tmp_path, capsys):
+    main = import_module(f"pipelines.{step}").main
+    paths = [f"--{name}={tmp_path / name}" for name in ("data", "task", "out") if (step, name) != ("tune", "task")]
+    assert exit_status(lambda: main([*argv, *paths])) == 2
+    assert f"argument {argv[0]}: {argv[1]} is less than" in capsys.readouterr().err
 
 
 def test_every_step_explains_itself_without_torch():
@@ -85,9 +100,7 @@ for name in {STEPS!r}:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_without_arguments_says_what_it_needs(name, capsys):
-    import importlib
-
-    main = importlib.import_module(f"pipelines.{name}").main
+    main = import_module(f"pipelines.{name}").main
     assert exit_status(lambda: main([])) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: the following arguments are required: ")

@@ -93,14 +93,18 @@ def test_medians_and_quartiles_over_draws():
 def test_the_step_writes_every_meta_gradient_and_look_ahead(trained, tmp_path):
     task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
     inputs = ["--config", str(trained / "profile.yaml"), "--data", str(trained / "data.npz"), "--task", str(task)]
-    assert main([*inputs, "--warm-up", "2", "--draws", "2", "--out", str(tmp_path)]) == 0
+    variant = ["--method", "bce-off"]
+    assert main([*inputs, *variant, "--warm-up", "2", "--draws", "2", "--out", str(tmp_path)]) == 0
     table = pd.read_csv(tmp_path / "metagrad.csv")
     assert len(table) == 2 * 4 * len(META_GRADIENTS)
     assert (table["n"] == 2).all()
     one_step = table.query("k == 1 and meta_gradient != 'finite-difference'")
     assert one_step["relative_error"].max() < 1e-9
     assert table.query("k == 5 and meta_gradient == 'fpmg-released'")["relative_error"].min() > 0.1
-    assert "## k = 10, momentum 0\n" in (tmp_path / "metagrad.md").read_text()
+    text = (tmp_path / "metagrad.md").read_text()
+    assert "## k = 10, momentum 0\n" in text
+    assert "L_BCE off on digits, sym 50 %, cnn-small student from scratch, " in text
+    assert f"the call alone, {evidence_profile()['threads']} thread(s)" in text
 
 
 def test_a_method_without_a_meta_gradient_to_choose_is_refused(trained):

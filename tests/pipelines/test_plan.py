@@ -203,7 +203,9 @@ def test_a_full_disk_is_an_error(monkeypatch, capsys, tmp_path):
     arguments = ["--config", str(file), "--recorded", str(tmp_path / "none"), "--device", GPU]
     monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(needed, 0, needed))
     assert main(arguments) == 0
-    assert f"Profile `tiny` on {GPU}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"Table 1 of profile `tiny` on {GPU}" in out
+    assert "| Times " in out  # not jobs: one trains `seeds_per_job` seeds
     monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(needed, 1, needed - 1))
     with pytest.raises(SuiteError, match=r"free, but the plan needs \d\.\d MB; make room first"):
         main(arguments)

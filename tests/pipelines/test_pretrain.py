@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from emlc.records import COMPLETED
 from emlc.tasks import save_task
 from pipelines.experiment import build_recipe, execute
 from pipelines.inject import draw_task
+from pipelines.metagrad import prepared
 from pipelines.pretrain import main, pretrain_dataset
+from pipelines.probe import observe
 from pipelines.profiles import validated
 from pipelines.settings import Run, dataset_options, encoder_file, pretraining_spec, run_spec
 from tests.tiny import ROOT, tiny_arrays, tiny_profile, write_data, write_yaml
@@ -127,12 +130,20 @@ def test_a_run_s_record_names_its_encoder(data, encoder, task):
     assert "pretraining" not in scratch["config"]
 
 
-def test_a_run_without_its_encoder_or_with_one_too_much_is_refused(data, encoder, task):
+@pytest.mark.parametrize("start", [execute, observe, partial(prepared, momentum=0.9)], ids=["run", "probe", "metagrad"])
+def test_a_run_without_its_encoder_or_with_one_too_much_is_refused(start, data, encoder, task):
     settings = validated(profile())
     with pytest.raises(SuiteError, match="starts from SimCLR: give its encoder as --pretrained"):
-        execute(settings, RUN, data, task)
+        start(settings, RUN, data, task)
     with pytest.raises(SuiteError, match=r"starts from scratch: leave out --pretrained .*digits\.pt"):
-        execute(settings, RUN._replace(method="cross-entropy"), data, task, encoder)
+        start(settings, RUN._replace(method="cross-entropy"), data, task, encoder)
+    with pytest.raises(SuiteError, match=r"task\.npz is a task of seed 0, the run is of seed 1"):
+        start(settings, RUN._replace(seed=1), data, task, encoder)
+
+
+def test_fidelity_is_measured_from_the_encoder(data, encoder, task):
+    student = prepared(validated(profile()), RUN, data, task, encoder, momentum=0.9)[0].student
+    assert torch.equal(student.conv1.weight, tensors(encoder)["encoder.module.conv1.weight"].double())
 
 
 def test_a_foreign_encoder_stops_the_run_instead_of_failing_it(data, task, tmp_path):

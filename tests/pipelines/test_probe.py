@@ -8,7 +8,8 @@ import torch
 
 from emlc.errors import SuiteError
 from emlc.records import read_record
-from pipelines.probe import load_probe, probes
+from pipelines.observation import Observer
+from pipelines.probe import load_probe, observe, probes
 from pipelines.settings import Run
 from tests.pipelines.evidence import COLUMN, evidence_profile
 
@@ -58,6 +59,23 @@ def test_retained_labels_are_mixed_in_with_their_weight(watched):
     assert of_given.max() < 1
 
 
+def test_observing_computes_in_the_run_s_precision(trained, monkeypatch):
+    seen = []
+    for name in ("after_epoch", "corrected", "embeddings"):
+        original = getattr(Observer, name)
+
+        def noted(*arguments, original=original):
+            seen.append(torch.backends.cuda.matmul.fp32_precision)
+            return original(*arguments)
+
+        monkeypatch.setattr(Observer, name, noted)
+    settings = evidence_profile(training={**evidence_profile()["training"], "precision": "tf32"})
+    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
+    observe(settings, RUNS[2], trained / "data.npz", task)
+    assert seen == ["tf32"] * 6  # two epochs, whose shares take corrected labels; then both once more
+    assert torch.backends.cuda.matmul.fp32_precision != "tf32"
+
+
 def test_a_probe_of_another_profile_is_refused(trained):
     other = evidence_profile(training={**evidence_profile()["training"], "lr": 0.06})
     with pytest.raises(SuiteError, match="is not of this profile"):
@@ -65,8 +83,6 @@ def test_a_probe_of_another_profile_is_refused(trained):
 
 
 def test_a_method_that_corrects_nothing_is_refused():
-    from pipelines.observation import Observer
-
     class Nothing:
         pass
 

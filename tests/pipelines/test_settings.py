@@ -318,6 +318,7 @@ def test_a_run_is_resolved_from_defaults_protocol_method_and_dataset():
     assert spec["training"] == {**settings["training"], "lr": 0.3, "milestones": [1]}
     assert (spec["order"], spec["protocol"], spec["profile"]) == ("fixed", "released", "tiny")
     assert (spec["model"], spec["crop_padding"]) == ({"name": "cnn-small", "width": 4}, 1)
+    assert (spec["padding"], spec["auto_augment"]) == ("zero", "cifar10")
     assert settings["training"]["lr"] == 0.05
 
 
@@ -486,6 +487,10 @@ WHERE = {"dataset": "digits", "noise": "sym", "rate": 0.5}
             "config key fidelity.method: unknown method 'emlc'; known: cross-entropy, emlc-k5, longer",
         ),
         (
+            {"fidelity": {"column": WHERE | {"dataset": "no"}, "method": "emlc-k5", "seed": 0}},
+            "config key fidelity.column.dataset: unknown dataset 'no'; known: digits",
+        ),
+        (
             {
                 "ablations": {
                     "column": WHERE,
@@ -508,8 +513,14 @@ def test_figures_1_and_5_have_a_style_for_every_line():
     assert lines["properties"]["methods"]["maxItems"] == len(STYLES)
 
 
-def test_a_variant_in_a_figure_that_starts_from_simclr_needs_a_recipe():
-    figures = {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"figures": {"fig1": {"column": WHERE, "methods": ["simclr"], "seeds": [0]}}},
+        {"fidelity": {"column": WHERE, "method": "simclr", "seed": 0}},
+    ],
+)
+def test_a_shown_variant_that_starts_from_simclr_needs_a_recipe(evidence):
     with pytest.raises(SuiteError, match=r"config key datasets\.digits\.pretraining: missing"):
-        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, figures=figures))
+        validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}, **evidence))
     assert validated(tiny_profile(variants={"simclr": VARIANTS["simclr"]}))

@@ -1,12 +1,18 @@
 """The timing table: ratios by hand, and the whole step on a tiny network."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
 
 from emlc.errors import SuiteError
+from pipelines import timing
+from pipelines.profiles import load_settings
 from pipelines.settings import DEFAULT_PROFILE
-from pipelines.timing import CASES, METHODS, main, summarise
+from pipelines.timing import CASES, METHODS, main, measure, prepare, recipe_of, summarise
+
+CPU = torch.device("cpu")
 
 
 def test_ratios_are_taken_within_rounds():
@@ -37,6 +43,32 @@ def test_the_step_times_every_method_on_the_network_asked_for(tmp_path):
     page = (tmp_path / "timing.md").read_text()
     assert "1.97 times for EMLC (k=1) and 2.09 times for EMLC (k=5)" in page
     assert "times faster than MLC (double backward)" in page
+
+
+def test_a_method_is_timed_as_its_profile_trains_it():
+    settings = load_settings([DEFAULT_PROFILE]) | {"protocol": "released"}
+    settings["training"] = settings["training"] | {"precision": "tf32"}
+    settings["methods"]["emlc-k5"]["training"] = {"lr": 0.01}
+    recipe = recipe_of(settings, "emlc-k5", CASES[1])
+    assert (recipe.options["meta_gradient"], recipe.options["look_ahead"]) == ("fpmg-released", 5)
+    assert (recipe.order, recipe.training.precision, recipe.training.lr) == ("fixed", "tf32", 0.01)
+    assert (recipe.model, recipe.training.batch_size, recipe.crop_padding) == (CASES[1].model, 16, 4)
+    _, feed = prepare(settings, "emlc-k5", CASES[0], CPU)
+    noisy, clean = ({image.numpy().tobytes() for image in stream.samples.images} for stream in (feed.noisy, feed.clean))
+    assert noisy & clean  # the released split overlaps
+
+
+def test_iterations_are_timed_in_the_profile_s_precision(monkeypatch):
+    seen = set()
+    method = SimpleNamespace(
+        look_ahead=1,
+        setting=SimpleNamespace(training=SimpleNamespace(precision="tf32")),
+        step=lambda noisy, clean: seen.add(torch.backends.cuda.matmul.fp32_precision),
+    )
+    stream = SimpleNamespace(next=lambda: None)
+    monkeypatch.setattr(timing, "prepare", lambda *_: (method, SimpleNamespace(noisy=stream, clean=stream)))
+    measure(load_settings([DEFAULT_PROFILE]), CASES[1], ["mlc"], 1, CPU)
+    assert seen == {"tf32"}
 
 
 @pytest.mark.parametrize(

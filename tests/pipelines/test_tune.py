@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from emlc.data.base import Arrays
+from emlc.errors import SuiteError
 from emlc.tasks import TaskSpec, make_task
 from pipelines.profiles import load_settings
 from pipelines.settings import DEFAULT_PROFILE, ROOT
-from pipelines.tune import hold_out, summarise, trials
+from pipelines.tune import hold_out, main, restricted, summarise, trials
 
 BUDGET = yaml.safe_load((ROOT / "config" / "tuning.yaml").read_text())
 
@@ -78,3 +79,15 @@ def test_summary_marks_the_best_of_each_method():
     assert table["score"].tolist() == [2.0, 4.5]
     assert table["standard_error"].tolist() == [1.0, 0.5]
     assert table["chosen"].tolist() == ["", "yes"]
+
+
+def test_the_search_can_be_restricted_to_methods_that_exist(tmp_path):
+    settings = load_settings([DEFAULT_PROFILE])
+    assert restricted(settings, BUDGET, None) == BUDGET
+    assert list(restricted(settings, BUDGET, ["mlc"])["candidates"]) == ["mlc"]
+    settings["methods"].pop("mlnt")
+    with pytest.raises(SuiteError, match="unknown method 'mlnt'; the profile has: cross-entropy, "):
+        restricted(settings, BUDGET, None)
+    with pytest.raises(SuiteError, match="unknown method 'typo'; the budget has: cross-entropy, "):
+        main(["--data", "none.npz", "--methods", "typo", "--out", str(tmp_path / "tuning.md")])
+    assert list(tmp_path.iterdir()) == []

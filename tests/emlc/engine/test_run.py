@@ -227,6 +227,9 @@ def test_the_feed_follows_the_method_s_wishes_and_the_protocol_s_order():
         type(build_feed(replace(emlc, mean=(0.3,), std=(0.4,)), method, TASK, ARRAYS, CPU).clean.augmentation)
         is CropFlip
     )
+    feed = build_feed(replace(emlc, padding="reflect", auto_augment="imagenet"), method, TASK, ARRAYS, CPU)
+    assert (feed.noisy.augmentation.mode, feed.clean.augmentation.mode) == ("reflect", "reflect")
+    assert feed.clean.augmentation.policy == "imagenet"
     for order, kind in [("reshuffled", Stream), ("fixed", FixedOrderStream)]:
         feed = build_feed(replace(emlc, order=order), method, TASK, ARRAYS, CPU)
         assert (type(feed.noisy), type(feed.clean)) == (kind, kind)
@@ -239,6 +242,13 @@ def test_the_feed_follows_the_method_s_wishes_and_the_protocol_s_order():
 def test_what_is_no_method_is_refused_in_one_line(implementation):
     with pytest.raises(SuiteError, match=f"^{implementation} is not a method: .*; see docs/adding-a-method.md$"):
         method_class(implementation)
+
+
+def test_a_noisy_set_too_small_for_a_step_is_refused():
+    recipe = replace(RECIPE, implementation="emlc.method", options={"look_ahead": 5})
+    recipe = replace(recipe, training=replace(recipe.training, batch_size=len(TASK.noisy_indices) // 5 + 1))
+    with pytest.raises(SuiteError, match=r"^a step needs 5 batches of \d+ images, the noisy set has \d+; lower"):
+        run(recipe, TASK, ARRAYS, CPU)
 
 
 def test_unknown_options_are_refused_with_the_known_ones():

@@ -78,6 +78,14 @@ def test_expressions_mean_what_python_means(text, expected):
         ("count(read(n) > 1 for n in some) == 1", None),
         ("1 / read('zero') > 1", None),
         ("mean(read(n) for n in known if read(n) > 99) > 1", None),
+        ("all(read(n) > 90 for n in some if read(n) > 1)", None),
+        ("all(read(n) > 93 for n in some if read(n) > 1)", False),
+        ("all(1 < 2 for n in some if read(n) > 99)", None),
+        ("any(1 < 2 for n in some if read(n) > 1)", True),
+        ("any(1 < 2 for n in some for m in known if read(n) > 99)", None),
+        ("count(1 < 2 for n in some if read(n) > 1) == 3", None),
+        ("sum(1 for n in some if read(n) > 1) == 2", None),
+        ("mean(1 for n in some if read(n) > 1) == 1", None),
     ],
 )
 def test_what_hangs_on_a_missing_number_is_unknown(text, expected):

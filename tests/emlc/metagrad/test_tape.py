@@ -121,11 +121,57 @@ def test_an_overwritten_activation_is_refused():
     with tape, torch.no_grad():
         logits = module(torch.ones(2, 6, dtype=torch.float64))
     params = {name: value.detach() for name, value in module.named_parameters()}
-    with pytest.raises(RuntimeError, match="sin was overwritten in place"):
+    with pytest.raises(RuntimeError, match="sin read or returned was overwritten in place"):
         tape.jvp(logits, params, params)
 
 
-@pytest.mark.parametrize("student", [MLP, CNN, Unusual, InPlace])
+class Opened(Overwriting):
+    """A ReLU whose output says which units were open, and no longer does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.a(x).relu()
+        y = h + 0.0
+        h += 1.0
+        return y
+
+
+def test_an_overwritten_relu_is_refused():
+    module = Opened().double()
+    tape = Tape(module)
+    with tape, torch.no_grad():
+        logits = module(torch.ones(2, 6, dtype=torch.float64))
+    params = {name: value.detach() for name, value in module.named_parameters()}
+    with pytest.raises(RuntimeError, match="relu read or returned was overwritten in place"):
+        tape.jvp(logits, params, params)
+
+
+def test_dropout_is_refused_where_it_draws_and_passes_where_it_does_not():
+    module = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5), nn.Linear(6, 4)).double()
+    inputs = torch.randn((5, 6), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with Tape(module), pytest.raises(RuntimeError, match=r"dropout would draw anew: .* eval mode"):
+        module(inputs)
+    product, expected = recorded(module.eval(), inputs)
+    assert relative_error(product, expected) < 1e-10
+
+
+class Partial(nn.Module):
+    """Layers of which only a part is a parameter, called by keywords, with a constant around the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0)))
+        self.register_buffer("weight", torch.randn(4, 4, generator=torch.Generator().manual_seed(1)))
+        self.edge, self.bias = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+        self.out = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = F.conv2d(x, weight=self.kernel, bias=self.edge, padding=1)
+        h = F.pad(h, (1, 0, 2, 1), value=3.0)
+        h = F.conv2d(F.pad(h, (1, 1, 0, 0), mode="replicate"), self.kernel.mT.repeat(1, 4, 1, 1), self.edge, stride=2)
+        return self.out(F.linear(h.mean(dim=(2, 3)).tanh(), self.weight, bias=self.bias).tanh())
+
+
+@pytest.mark.parametrize("student", [MLP, CNN, Unusual, InPlace, Partial])
 def test_any_module_falls_back_to_dual_numbers(student):
     module = student().double().train()
     for parameter in module.parameters():
