@@ -12,9 +12,10 @@ import torch
 from emlc.artefacts import file_digest, sha256_bytes
 from emlc.data import Arrays, Dataset, open_dataset
 from emlc.data.store import load_arrays
-from emlc.engine.checkpoints import Checkpoints, forget
+from emlc.engine.checkpoints import forget
 from emlc.engine.contract import Training
 from emlc.engine.history import History
+from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import select_epoch
 from emlc.engine.run import Recipe, initial_network
 from emlc.engine.run import run as train_recipe
