@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 CORES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: table1 test chaos lint clean
+.PHONY: table1 test chaos lint readme clean
 .DELETE_ON_ERROR:
 
 table1: $(VENV)/ready
@@ -25,7 +25,11 @@ lint: $(VENV)/ready
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile pipelines
-	snakemake --lint
+	python .ci/lint_workflow.py
+
+# The table and the figure that README.md shows.
+readme: table1
+	python -m pipelines.readme
 
 clean:
 	rm -rf results/* .snakemake .cache

@@ -9,10 +9,6 @@ if "profile" not in config:
     configfile: "config/config.yaml"
 
 
-# Ignored unless Snakemake is called with --sdm apptainer; the lock file is what pins the software.
-container: "docker://python:3.11-slim"
-
-
 include: "pipelines/common.smk"
 include: "pipelines/data.smk"
 include: "pipelines/pretraining.smk"

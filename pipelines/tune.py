@@ -122,11 +122,26 @@ def score(trial: Trial) -> float:
 
 
 def summarise(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return mean and standard error (%) of every candidate; the best of each method is marked."""
-    groups = pd.DataFrame(rows).groupby(["method", "candidate"], sort=False)["score"]
+    """Return mean and standard error (%) of every candidate; one of each method, the best, is marked.
+
+    Of equally good ones it is that with the training all methods share, or else the first of the budget.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One per run: `method`, `candidate`, `shared` (whether its training is that of all methods) and `score` (%).
+    """
+    groups = pd.DataFrame(rows).groupby(["method", "candidate", "shared"], sort=False)["score"]
     table = groups.agg(score="mean", standard_error="sem", runs="size").round(2).reset_index()
-    table["chosen"] = np.where(table.groupby("method")["score"].transform("max") == table["score"], "yes", "")
-    return table
+    ranked = table.sort_values("shared", ascending=False, kind="stable")
+    ranked = ranked.sort_values("score", ascending=False, kind="stable")
+    best = ranked.drop_duplicates("method").index
+    table["chosen"] = np.where(table.index.isin(best), "yes", "")
+    return table.drop(columns="shared")
+
+
+def _trains_as_all_methods(trial: Trial) -> bool:
+    return run_spec(trial.settings, trial.run)["training"] == trial.settings["training"]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -145,7 +160,12 @@ def main(argv: Sequence[str]) -> int:
     with ProcessPoolExecutor(args.processes) as pool:
         scores = list(tqdm(pool.map(score, searched), total=len(searched), unit="run", disable=None))
     rows = [
-        {"method": trial.run.method, "candidate": trial.candidate, "score": value}
+        {
+            "method": trial.run.method,
+            "candidate": trial.candidate,
+            "shared": _trains_as_all_methods(trial),
+            "score": value,
+        }
         for trial, value in zip(searched, scores, strict=True)
     ]
     write_text(args.out, summarise(rows).to_markdown(index=False) + "\n")

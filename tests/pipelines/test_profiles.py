@@ -19,11 +19,12 @@ from emlc.engine.run import method_class, parse_options
 from emlc.models import build_model
 from pipelines.pointers import read_pointer
 from pipelines.profiles import load_settings
-from pipelines.settings import ROOT, Run, dataset_options, run_spec, runs
+from pipelines.settings import ROOT, Run, dataset_options, run_spec, runs, table_facts
 from tests.fixtures import shared_file, torch_reads
 
-PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG = (
-    ROOT / "config" / f"{name}.yaml" for name in ("paper", "cifar10-jpeg", "config", "cifarn", "cifar10n-jpeg")
+PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG, NEW_METHOD = (
+    ROOT / "config" / f"{name}.yaml"
+    for name in ("paper", "cifar10-jpeg", "config", "cifarn", "cifar10n-jpeg", "new-method")
 )
 TABLE_1 = ROOT / "published" / "table1.csv"
 
@@ -175,6 +176,31 @@ def test_embedded_profile_has_a_pretraining_that_no_row_uses():
     assert settings["initialisation"] == "scratch"
     assert settings["datasets"]["digits"]["pretraining"]["epochs"] == 100
     assert {run_spec(settings, run)["initialisation"] for run in runs(settings)} == {"scratch"}
+
+
+def test_dvc_plots_every_column_and_method_of_the_embedded_profile():
+    settings = load_settings([EMBEDDED])
+    labels = [method["label"] for method in settings["methods"].values()]
+    columns = [f"{column['dataset']}_{column['noise']}-{column['rate']}" for column in settings["columns"]]
+    plots = [plot for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] for plot in entry.values()]
+    shown = [item for plot in plots for item in plot["y"].items()]
+    assert shown == [(f"results/figures/convergence/{column}.csv", labels) for column in columns]
+
+
+def test_profile_of_a_new_method_is_the_embedded_one_in_tiny_under_names_of_its_own():
+    trial, embedded = load_settings([NEW_METHOD]), load_settings([EMBEDDED])
+    others = [load_settings([path]) for path in (PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG)]
+    assert trial["profile"] not in {other["profile"] for other in others}
+    assert table_facts(trial)["name"] not in {table_facts(other)["name"] for other in others}
+    assert "published" not in table_facts(trial)
+    assert (len(trial["columns"]), len(trial["seeds"]), trial["training"].pop("epochs")) == (1, 1, 2)
+    assert trial["columns"][0] in embedded["columns"]
+    assert trial["training"].items() <= embedded["training"].items()
+    for key in ("protocol", "selection", "device", "threads", "initialisation"):
+        assert trial[key] == embedded[key]
+    embedded["datasets"]["digits"].pop("pretraining")
+    assert trial["datasets"] == embedded["datasets"]
+    assert trial["methods"]["cross-entropy"] == embedded["methods"]["cross-entropy"]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,21 @@ from pipelines.tune import hold_out, main, restricted, summarise, trials
 BUDGET = yaml.safe_load((ROOT / "config" / "tuning.yaml").read_text())
 
 
+class InThisProcess:
+    """Stands in for the pool of processes."""
+
+    map = staticmethod(map)
+
+    def __init__(self, processes):
+        assert processes == 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
 @pytest.fixture
 def task():
     labels = np.repeat(np.arange(4), 25)
@@ -57,7 +72,7 @@ def test_the_search_uses_seeds_that_no_table_reports():
 def test_trials_are_candidates_by_columns_by_seeds_by_folds():
     settings = load_settings([DEFAULT_PROFILE])
     listed = list(trials(settings, BUDGET, Path("data.npz")))
-    assert len(listed) == 9 * 4 * len(BUDGET["columns"]) * len(BUDGET["seeds"]) * BUDGET["folds"]
+    assert len(listed) == len(settings["methods"]) * 4 * len(BUDGET["columns"]) * len(BUDGET["seeds"]) * BUDGET["folds"]
     mlc = [trial for trial in listed if trial.run.method == "mlc"]
     rates = {trial.settings["methods"]["mlc"]["options"]["teacher_lr"] for trial in mlc}
     assert rates == {candidate["options"]["teacher_lr"] for candidate in BUDGET["candidates"]["mlc"]}
@@ -73,12 +88,45 @@ def test_the_profile_holds_the_searched_options_only_at_searched_values():
             assert not shared or any(shared.items() <= candidate.items() for candidate in searched), name
 
 
+def summary(rows):
+    keys = ("candidate", "shared", "score")
+    return summarise([{"method": "m", **dict(zip(keys, row, strict=True))} for row in rows])
+
+
 def test_summary_marks_the_best_of_each_method():
-    rows = [{"method": "m", "candidate": c, "score": s} for c, s in [("x", 1.0), ("x", 3.0), ("y", 5.0), ("y", 4.0)]]
-    table = summarise(rows)
+    table = summary([("x", True, 1.0), ("x", True, 3.0), ("y", False, 5.0), ("y", False, 4.0)])
+    assert list(table.columns) == ["method", "candidate", "score", "standard_error", "runs", "chosen"]
     assert table["score"].tolist() == [2.0, 4.5]
     assert table["standard_error"].tolist() == [1.0, 0.5]
     assert table["chosen"].tolist() == ["", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen"),
+    [
+        ([("a", False, 5.0), ("b", True, 5.0), ("c", False, 5.0)], "b"),
+        ([("a", False, 5.0), ("b", False, 5.0)], "a"),
+        ([("a", True, 4.0), ("b", True, 5.0), ("c", True, 5.0)], "b"),
+        ([("a", True, 4.99), ("b", False, 5.0)], "b"),
+    ],
+    ids=["the shared one", "the first", "the first of the shared ones", "no tie"],
+)
+def test_of_equal_candidates_one_is_marked(rows, chosen):
+    table = summary(rows)
+    assert table["candidate"][table["chosen"] == "yes"].tolist() == [chosen]
+
+
+def test_the_step_knows_the_shared_learning_rate(monkeypatch, tmp_path):
+    """All candidates alike: Clean only keeps the learning rate that all methods share."""
+    monkeypatch.setattr("pipelines.tune.ProcessPoolExecutor", InThisProcess)
+    monkeypatch.setattr("pipelines.tune.score", lambda trial: 50.0)
+    arguments = ["--data", "data.npz", "--methods", "clean-only", "mlc", "--out", str(tmp_path / "tuning.md")]
+    assert main(arguments) == 0
+    lines = (tmp_path / "tuning.md").read_text().splitlines()
+    assert [line.split("|")[2].strip() for line in lines if "yes" in line] == [
+        "{training: {lr: 0.05}}",
+        "{options: {teacher_lr: 0.0003}}",
+    ]
 
 
 def test_the_search_can_be_restricted_to_methods_that_exist(tmp_path):

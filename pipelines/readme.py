@@ -1,0 +1,45 @@
+"""Show the embedded profile's Table 1 and convergence figure, as last made, in the README; works in the root folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emlc.artefacts import atomic_path
+from emlc.errors import SuiteError
+from pipelines.cli import Parser, run
+
+BEGIN, END = "<!-- table 1, by python -m pipelines.readme -->", "<!-- end of table 1 -->"
+
+
+def with_table(readme: str, page: str) -> str:
+    """Return `readme` with the first table of `page` between its two markers."""
+    if not page.startswith("# Table 1, profile `embedded`\n"):
+        raise SuiteError("results/table1.md is not the embedded profile's; run make table1")
+    if not 0 <= readme.find(BEGIN) < readme.find(END):
+        raise SuiteError(f"README.md lacks its markers; put {BEGIN} above the table and {END} below")
+    table = page.partition("\n|")[2].partition("\n\n")[0].rstrip()
+    return f"{readme.partition(BEGIN)[0]}{BEGIN}\n\n|{table}\n\n{END}{readme.partition(END)[2]}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the step."""
+    parser = Parser("pipelines.readme", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if other results are shown")
+    args = parser.parse_args(argv)
+    readme, image = Path("README.md"), Path("docs/images/convergence.png")
+    try:
+        text = with_table(readme.read_text(encoding="utf-8"), Path("results/table1.md").read_text(encoding="utf-8"))
+        made = {readme: text.encode(), image: Path("results/figures/convergence.png").read_bytes()}
+        stale = [path for path, content in made.items() if path.read_bytes() != content]
+    except OSError as error:
+        raise SuiteError(f"cannot read {error.filename}: {error.strerror}; make table1 makes the results") from error
+    if args.check and stale:
+        print(f"not as in results/: {', '.join(map(str, stale))}; run make readme")
+        return 1
+    for path in stale:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(made[path])
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

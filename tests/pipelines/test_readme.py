@@ -1,0 +1,62 @@
+"""The README shows the table and the figure that the workflow made."""
+
+import pytest
+
+from emlc.errors import SuiteError
+from pipelines.readme import BEGIN, END, main
+from pipelines.settings import ROOT
+
+TABLE = "| Method | 20% |\n|---|---|\n| EMLC | 84.07 |"
+PAGE = f"# Table 1, profile `embedded`\n\nAccuracy.\n\n## UCI digits\n\n{TABLE}\n\n## CIFAR-10\n\n| other |\n|---|\n"
+README = f"# emlc\n\nAbove.\n\n{BEGIN}\n\n| old |\n\n{END}\n\nBelow.\n\n| verdict | meaning |\n"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    files = {"README.md": README.encode(), "results/table1.md": PAGE.encode()}
+    files |= {"docs/images/convergence.png": b"old", "results/figures/convergence.png": b"new"}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_first_table_and_the_figure_are_taken_over_and_nothing_else(root, capsys):
+    assert main(["--check"]) == 1
+    assert capsys.readouterr().out == "not as in results/: README.md, docs/images/convergence.png; run make readme\n"
+    assert (root / "README.md").read_text() == README
+    assert main([]) == 0
+    assert (root / "README.md").read_text() == README.replace("| old |", TABLE)
+    assert (root / "docs/images/convergence.png").read_bytes() == b"new"
+    assert main(["--check"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_page_of_one_table_ends_with_it(root):
+    (root / "results/table1.md").write_text(PAGE.partition("\n\n## CIFAR-10")[0] + "\n")
+    main([])
+    assert (root / "README.md").read_text() == README.replace("| old |", TABLE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("README.md", README.replace(END, ""), "lacks its markers"),
+        ("README.md", f"{END}\n{BEGIN}\n", "lacks its markers"),
+        ("results/table1.md", PAGE.replace("embedded", "paper"), "not the embedded profile's"),
+        ("results/table1.md", None, r"cannot read .*table1\.md: No such file"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused_before_anything_is_written(root, name, content, message):
+    (root / name).unlink()
+    if content is not None:
+        (root / name).write_text(content)
+    with pytest.raises(SuiteError, match=message):
+        main([])
+    assert (root / "docs/images/convergence.png").read_bytes() == b"old"
+
+
+def test_the_readme_has_the_markers_around_its_table():
+    text = (ROOT / "README.md").read_text()
+    assert text.partition(BEGIN)[2].partition(END)[0].lstrip().startswith("| Method ")
