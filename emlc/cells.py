@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emlc.data.human import PREFIX
 from emlc.errors import SuiteError
 
 RESULT_COLUMNS = ("method", "dataset", "noise_type", "noise_rate", "mean", "std", "n_seeds")
@@ -66,6 +67,18 @@ class Cell:
     def key(self) -> tuple[str, str, str, float | None]:
         """What identifies the cell in its table."""
         return (self.method_key, self.dataset_key, *self.noise)
+
+
+def noise_name(noise_type: str, rate: float | None) -> str:
+    """Return a noise setting in words, e.g. ``Sym. 50%`` or, for human labels, ``Worst 40.21%``; empty for none."""
+    kind = noise_type.removeprefix(PREFIX).capitalize()
+    stop = "" if kind == "" or noise_type.startswith(PREFIX) else "."
+    return " ".join(filter(None, (kind + stop, "" if rate is None else f"{100 * rate:g}%")))
+
+
+def column_name(noise_type: str, rate: float | None) -> str:
+    """Return the heading of a table's column: the paper leaves symmetric noise unsaid, e.g. ``50%``, ``Asym. 40%``."""
+    return "Accuracy" if rate is None else noise_name(noise_type, rate).removeprefix("Sym. ")
 
 
 def read_cells(path: Path, columns: Sequence[str] = RESULT_COLUMNS) -> list[Cell]:

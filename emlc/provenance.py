@@ -140,6 +140,11 @@ def read_absences(path: Path) -> list[Absence]:
     return [Absence(**{**entry, "datasets": tuple(entry["datasets"])}) for entry in entries]
 
 
+def read_vocabulary(path: Path) -> dict[str, str]:
+    """Read what the words for defects mean; fails as :func:`read_provenance` does."""
+    return _checked(Path(path))["vocabulary"]
+
+
 def _checked(path: Path) -> dict[str, Any]:
     content = load_yaml(path)
     fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))

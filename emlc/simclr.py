@@ -1,29 +1,22 @@
-"""SimCLR pretraining (Chen et al., ICML 2020): an encoder from images alone, by the recipe of HobbitLong/SupContrast.
+"""SimCLR (Chen et al., ICML 2020): loss, schedule and recipe of HobbitLong/SupContrast.
 
 The paper starts its CIFAR runs from such encoders (section 4.1) without giving their schedule; the defaults here are
 those of the SimCLR command in SupContrast's README.
 """
 
 import math
-import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from emlc.augment import SimCLRView
-from emlc.engine.contract import set_learning_rate
-from emlc.errors import DivergenceError, SuiteError
-from emlc.models import Backbone, build_model, initialise
-from emlc.seeds import derive_seed
+from emlc.errors import SuiteError
 
 BASE_TEMPERATURE = 0.07
 """SupContrast multiplies the loss by temperature / 0.07, and its learning rate is meant for that."""
 
-PROJECTION_DIM = 128
 FINAL_SHARE = 1e-3
 """Of the learning rate, at the end of the cosine."""
 
@@ -74,27 +67,6 @@ class Recipe:
             )
 
 
-class Pretrained(NamedTuple):
-    """What pretraining leaves.
-
-    Attributes
-    ----------
-    encoder : Backbone
-        Its classifier is untrained.
-    head : nn.Sequential
-        The projection head.
-    losses : list of float
-        Mean loss of each epoch.
-    seconds : list of float
-        Wall time of each epoch.
-    """
-
-    encoder: Backbone
-    head: nn.Sequential
-    losses: list[float]
-    seconds: list[float]
-
-
 def nt_xent(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
     """Return the normalised temperature-scaled Cross-Entropy between two views of each image.
 
@@ -137,110 +109,3 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 def _cosine(recipe: Recipe, epoch: int) -> float:
     end = recipe.lr * FINAL_SHARE
     return end + (recipe.lr - end) * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
-
-
-def pretrain(images: Tensor, recipe: Recipe, device: torch.device) -> Pretrained:
-    """Pretrain an encoder on images without labels.
-
-    On CUDA the networks run in bfloat16 (autocast), the loss in float32.
-
-    Parameters
-    ----------
-    images : Tensor of uint8 [N, C, H, W]
-        All training images; square, moved to `device` as they are.
-    recipe : Recipe
-    device : torch.device
-
-    Returns
-    -------
-    Pretrained
-        On `device`. The same on every call on the CPU, for the same number of threads.
-
-    Raises
-    ------
-    DivergenceError
-        If an epoch's loss is not finite.
-    SuiteError
-        If the model does not exist.
-    """
-    projector = _projector(recipe, images.shape[1]).to(device)
-    if device.type == "cuda":
-        projector.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(
-        _trained(projector), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-    generator = torch.Generator(device).manual_seed(derive_seed("pretraining", recipe.seed))
-    resident = images.to(device)
-    losses: list[float] = []
-    seconds: list[float] = []
-    progress = tqdm(range(recipe.epochs), desc="SimCLR", unit="epoch", disable=None)
-    for epoch in progress:
-        started = time.perf_counter()
-        losses.append(_train_epoch(projector, optimiser, resident, recipe, epoch, generator))
-        seconds.append(time.perf_counter() - started)
-        progress.set_postfix(loss=losses[-1])
-    return Pretrained(projector.encoder, projector.head, losses, seconds)
-
-
-class _Projector(nn.Module):
-    """Encoder and projection head: images to vectors of unit length."""
-
-    def __init__(self, encoder: Backbone, head: nn.Sequential) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = head
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return float32 projections [n, d]."""
-        return F.normalize(self.head(self.encoder.features(images)).float(), dim=1)
-
-
-def _projector(recipe: Recipe, channels: int) -> _Projector:
-    """Return encoder and projection head with weights drawn on the CPU, the same for every device."""
-    generator = torch.Generator().manual_seed(derive_seed("initial weights", "pretraining", recipe.seed))
-    options = {key: value for key, value in recipe.model.items() if key != "name"}
-    encoder = build_model(recipe.model["name"], 1, channels, generator, **options)
-    dim = encoder.feature_dim
-    layers = nn.utils.skip_init(nn.Linear, dim, dim), nn.ReLU(), nn.utils.skip_init(nn.Linear, dim, PROJECTION_DIM)
-    head = nn.Sequential(*layers)
-    initialise(head, generator)
-    return _Projector(encoder, head)
-
-
-def _trained(projector: _Projector) -> list[nn.Parameter]:
-    return [value for name, value in projector.named_parameters() if not name.startswith("encoder.classifier.")]
-
-
-def _train_epoch(
-    projector: _Projector,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    recipe: Recipe,
-    epoch: int,
-    generator: torch.Generator,
-) -> float:
-    """Train for one epoch and return its mean loss; the device is waited for once, at the end."""
-    view = SimCLRView(images.shape[2], recipe.flips, recipe.mean, recipe.std)
-    batches = torch.randperm(len(images), generator=generator, device=images.device).split(recipe.batch_size)
-    losses = []
-    for number, batch in enumerate(batches):
-        set_learning_rate(optimiser, learning_rate(recipe, epoch * len(batches) + number, len(batches)))
-        views = view(images[batch].repeat(2, 1, 1, 1), generator)
-        losses.append(_step(projector, optimiser, views, recipe.temperature))
-    loss = torch.stack(losses).mean().item()
-    if not math.isfinite(loss):
-        raise DivergenceError(f"the SimCLR loss is {loss} in epoch {epoch}; lower pretraining.lr")
-    return loss
-
-
-def _step(projector: _Projector, optimiser: torch.optim.Optimizer, views: Tensor, temperature: float) -> Tensor:
-    """Take one SGD step on views [2n, C, H, W], the second of each image n places after the first."""
-    on_gpu = views.is_cuda
-    with torch.autocast(views.device.type, dtype=torch.bfloat16, enabled=on_gpu):
-        inputs = views.contiguous(memory_format=torch.channels_last) if on_gpu else views
-        z1, z2 = projector(inputs).chunk(2)
-    loss = nt_xent(z1, z2, temperature)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-    return loss.detach()

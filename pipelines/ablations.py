@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
+from emlc.cells import noise_name
 from emlc.records import COMPLETED
 from emlc.statistics import paired_difference
 from pipelines.aggregate import summaries
@@ -101,7 +102,7 @@ def page(settings: Settings, table: pd.DataFrame, norms: pd.DataFrame) -> str:
     """Return all tables as Markdown."""
     column = settings["ablations"]["column"]
     facts = {key: settings[key] for key in ("profile", "protocol", "selection")}
-    facts["where"] = f"{dataset_title(settings, column['dataset'])}, {column['noise']} {100 * column['rate']:g} %"
+    facts["where"] = f"{dataset_title(settings, column['dataset'])}, {noise_name(column['noise'], column['rate'])}"
     comparisons = int((table["method"] != table["reference"]).sum())
     parts = [HEAD.format(**facts, count=comparisons, chance=0.05 * comparisons)]
     for question, rows in table.groupby("question", sort=False):

@@ -3,7 +3,7 @@
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,17 @@ from emlc.errors import SuiteError
 from emlc.records import COMPLETED, read_record
 from pipelines.cli import Parser, run
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, column_datasets, dataset_title, run_spec, runs
+from pipelines.settings import (
+    DEFAULT_PROFILE,
+    Run,
+    Settings,
+    column_datasets,
+    dataset_title,
+    method_settings,
+    run_spec,
+    runs,
+    task_folder,
+)
 
 NOT_RUN = "not run"
 
@@ -36,24 +46,46 @@ def summaries(settings: Settings, wanted: Iterable[Run], folder: Path) -> list[d
     Returns
     -------
     list of dict
-        ``run`` (its axes), ``status``, and ``record`` (None where there is none).
+        ``run`` (its axes), ``label`` and ``title`` (what the profile calls its method and dataset), ``status``, and
+        ``record`` (None where there is none).
 
     Raises
     ------
     SuiteError
-        If a record is damaged, edited, of another run or not of the profile's hyper-parameters.
+        If a record is damaged, edited, of another run or not of the profile's hyper-parameters, or two are of
+        different data or different draws of the same task.
     """
-    return [_summary(settings, which, folder / which.folder / "record.json") for which in wanted]
+    found = [_summary(settings, which, folder / which.folder / "record.json") for which in wanted]
+    recorded = [item for item in found if item["record"] is not None]
+    _check_shared(recorded, "data", folder, lambda which: which.dataset)
+    _check_shared(recorded, "task", folder, lambda which: (task_folder(settings, which), which.seed))
+    return found
+
+
+def _check_shared(found: Sequence[dict[str, Any]], what: str, folder: Path, place: Callable[[Run], Hashable]) -> None:
+    """Refuse runs that share the place of their data or task, but were not made from the same bytes."""
+    first: dict[Hashable, dict[str, Any]] = {}
+    for item in found:
+        known = first.setdefault(place(item["run"]), item)
+        one, other = (each["record"][what]["sha256"] for each in (known, item))
+        if one != other:
+            paths = [folder / each["run"].folder / "record.json" for each in (known, item)]
+            raise SuiteError(
+                f"{paths[0]} and {paths[1]} are of different {what} (sha256 {one[:12]} and {other[:12]}), "
+                "so they cannot be compared; delete the outdated one and run again"
+            )
 
 
 def _summary(settings: Settings, which: Run, path: Path) -> dict[str, Any]:
+    label = method_settings(settings, which.method)["label"]
+    names = {"run": which, "label": label, "title": dataset_title(settings, which.dataset)}
     if not path.exists():
-        return {"run": which, "status": NOT_RUN, "record": None}
+        return {**names, "status": NOT_RUN, "record": None}
     record = read_record(path)
     if {key: record["run"][key] for key in Run._fields} != which._asdict():
         raise SuiteError(f"{path} is the record of another run ({record['run']}); delete it and run again")
     _check_config(path, record["config"], run_spec(settings, which))
-    return {"run": which, "status": record["status"], "record": record}
+    return {**names, "status": record["status"], "record": record}
 
 
 def _check_config(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -91,8 +123,8 @@ def _cell(settings: Settings, group: Sequence[dict[str, Any]]) -> dict[str, Any]
     completed = [item["record"] for item in group if item["status"] == COMPLETED]
     accuracies = [record["test_accuracy"][settings["selection"]] for record in completed]
     return {
-        "method": settings["methods"][which.method]["label"],
-        "dataset": dataset_title(settings, which.dataset),
+        "method": group[0]["label"],
+        "dataset": group[0]["title"],
         "noise_type": which.noise,
         "noise_rate": which.rate,
         "mean": round(statistics.fmean(accuracies), 4) if accuracies else None,

@@ -1,9 +1,10 @@
 """Judge every claim of the paper: on the numbers that the paper prints, and on those that were measured.
 
-``python -m pipelines.claims --table results/table1.json --md results/claims.md --json results/claims.json``
+``python -m pipelines.claims --table results/table1.json --measured results/timing.csv results/figures/fig5.csv
+--md results/claims.md --json results/claims.json``
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from emlc.artefacts import write_json, write_text
 from emlc.cells import Cell, read_published
+from emlc.errors import SuiteError
 from emlc.ledger.claims import UNKNOWN, Claim, Finding, Ledger, judge, judge_remark
 from emlc.ledger.evidence import (
     Functions,
@@ -37,7 +39,7 @@ NOT_TO_MEASURE = no_numbers(["defects"], "a claim about the paper's own numbers,
 
 
 class Numbers:
-    """Everything that claims are judged on: the paper's numbers, a measured table and the files beside it.
+    """Everything that claims are judged on: the paper's numbers, a measured table and files of other numbers.
 
     Parameters
     ----------
@@ -45,8 +47,8 @@ class Numbers:
         Folder with ``table1.csv``, ``table2.csv``, ``elsewhere.csv``, ``timing.csv`` and ``provenance.yaml``.
     table : dict
         From :func:`pipelines.table.read_table`.
-    results : Path
-        Folder with ``timing.csv``, ``figures/`` and the like, as far as they were made.
+    measured : mapping of str to Path
+        The files of other measured numbers by their names, e.g. ``timing.csv``, ``figures/fig1.csv``.
 
     Raises
     ------
@@ -54,15 +56,16 @@ class Numbers:
         If a published file cannot be read.
     """
 
-    def __init__(self, published: Path, table: Mapping[str, Any], results: Path) -> None:
+    def __init__(self, published: Path, table: Mapping[str, Any], measured: Mapping[str, Path]) -> None:
         self.printed = read_published(published / "table1.csv") + read_published(published / "table2.csv")
         self.table = table
-        self.paper_files = file_functions(published, "the paper prints no number of this kind")
-        self.own_files = file_functions(results, "{file} was not made")
+        printed = by_name(published.glob("*.csv"), published)
+        self.paper_files = file_functions(printed, "the paper prints no number of this kind")
+        self.own_files = file_functions(measured, "{file} was not made")
         self.elsewhere = elsewhere_function(read_published(published / "elsewhere.csv"))
         self.defects = defects_function(read_provenance(published / "provenance.yaml"), self.printed)
-        measured = {cell["dataset"] for cell in table["cells"] if cell["mean"] is not None}
-        self.datasets = [dataset["title"] for dataset in table["datasets"] if dataset["title"] in measured]
+        with_mean = {cell["dataset"] for cell in table["cells"] if cell["mean"] is not None}
+        self.datasets = [dataset["title"] for dataset in table["datasets"] if dataset["title"] in with_mean]
 
     @property
     def other_datasets(self) -> list[str]:
@@ -97,6 +100,20 @@ class Numbers:
             return cell["mean"], cell["std"]
         complete = len(cell["accuracies"]) == len(self.table["seeds"])
         return (cell["accuracies"][self.table["seeds"].index(seed)] if complete else None), None
+
+
+def by_name(files: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Return files by their names below a folder, e.g. ``figures/fig1.csv``.
+
+    Raises
+    ------
+    SuiteError
+        If one lies elsewhere.
+    """
+    try:
+        return {path.absolute().relative_to(folder.absolute()).as_posix(): path for path in files}
+    except ValueError as error:
+        raise SuiteError(f"{error}: a file of results is known by its name below the folder of results") from None
 
 
 def judge_all(ledger: Ledger, numbers: Numbers) -> list[dict[str, Any]]:
@@ -149,11 +166,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--ledger", type=Path, default=PUBLISHED / "claims.yaml", help="the claims")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="folder of the paper's numbers")
     parser.add_argument("--table", type=Path, required=True, help="measured table in JSON (pipelines.aggregate)")
-    parser.add_argument("--results", type=Path, help="folder of the other measured numbers (default: the table's)")
+    parser.add_argument(
+        "--results", type=Path, help="folder that the other measured files lie in (default: the table's)"
+    )
+    parser.add_argument("--measured", type=Path, nargs="*", default=[], help="these files; no other one is looked at")
     parser.add_argument("--md", type=Path, required=True, help="Markdown page to write")
     parser.add_argument("--json", type=Path, required=True, help="the same as data")
     args = parser.parse_args(argv)
-    numbers = Numbers(args.published, read_table(args.table), args.results or args.table.parent)
+    measured = by_name(args.measured, args.results or args.table.parent)
+    numbers = Numbers(args.published, read_table(args.table), measured)
     claims = judge_all(read_ledger(args.ledger), numbers)
     write_json(args.json, {"datasets": numbers.datasets, "claims": claims})
     write_text(args.md, as_markdown(claims, numbers.datasets))

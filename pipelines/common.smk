@@ -91,6 +91,11 @@ def files_of(wanted, file):
     return [f"results/runs/{PROFILE}/{run.folder}/{file}" for run in wanted]
 
 
+def labels_of(wanted):
+    """What figures and ablations call the methods of some runs; no part of a run, so a new name trains nothing."""
+    return {run.method: method_settings(SETTINGS, run.method)["label"] for run in wanted}
+
+
 def probes_of(wanted):
     """The probe of every one of some runs."""
     return [f"results/probes/{PROFILE}/{run.folder}/probe.npz" for run in wanted]

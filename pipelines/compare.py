@@ -1,16 +1,18 @@
 """Compare a results table with the paper's, cell by cell.
 
-``python -m pipelines.compare RESULT.csv PUBLISHED.csv [--json OUT] [--md OUT] [--tolerance POINTS]``
+``python -m pipelines.compare RESULT.csv PUBLISHED.csv [--table RESULT.json] [--json OUT] [--md OUT]
+[--tolerance POINTS]``
 
 The rule of the verdicts is `emlc.verdicts.RULE`: a test of equivalence and one of difference and, where they cannot
 tell, the tolerance on the means. A ``provenance.yaml`` beside PUBLISHED.csv names the published numbers with known
-defects. Exit status: 0 every comparable cell is reproduced, 1 at least one deviates, 2 bad usage or unreadable input.
+defects; RESULT.json, the same table with its runs, names those that failed. Exit status: 0 every comparable cell is
+reproduced, 1 at least one deviates, 2 bad usage or unreadable input.
 """
 
 import argparse
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from emlc.provenance import Absence, read_absences, read_provenance
 from emlc.verdicts import DEVIATES, RULE, SIGNIFICANCE, judge
 from pipelines.cli import Parser, run
 from pipelines.compare_page import as_markdown, summary
+from pipelines.table import read_table
 
 __all__ = ["as_json", "as_markdown", "compare", "judge", "main", "rank_agreement", "read_cells", "summary"]
 
@@ -32,11 +35,15 @@ def main(argv: Sequence[str]) -> int:
     """Run the step; the exit status is 1 if a cell deviates, else 0."""
     arguments = _parser().parse_args(argv)
     outputs = [path for path in (arguments.json, arguments.md) if path is not None]
-    _refuse_overwriting([arguments.result, arguments.published], outputs)
+    inputs = [arguments.result, arguments.published, arguments.table]
+    _refuse_overwriting([path for path in inputs if path is not None], outputs)
     provenance = arguments.published.parent / "provenance.yaml"
     published = read_published(arguments.published)
     defects = read_provenance(provenance) if provenance.exists() else ()
-    comparison = compare(published, read_cells(arguments.result), arguments.tolerance, defects)
+    measured = read_cells(arguments.result)
+    if arguments.table is not None:
+        measured = with_failures(measured, read_table(arguments.table))
+    comparison = compare(published, measured, arguments.tolerance, defects)
     absences = _absences(read_absences(provenance), published) if provenance.exists() else []
     if arguments.json is not None:
         write_json(arguments.json, as_json(comparison) | {"absent": [asdict(absence) for absence in absences]})
@@ -59,6 +66,25 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def with_failures(cells: Sequence[Cell], table: Mapping[str, Any]) -> list[Cell]:
+    """Return the cells of a table, those with failed runs with a status that says so.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    table : dict
+        The same table from :func:`pipelines.table.read_table`; CSV files do not tell of runs.
+    """
+    status = {
+        Cell(cell["method"], cell["dataset"], cell["noise_type"], cell["noise_rate"]).key: (
+            f"{len(cell['failed'])} of {len(table['seeds'])} runs failed"
+        )
+        for cell in table["cells"]
+        if cell["failed"]
+    }
+    return [replace(cell, status=status.get(cell.key, cell.status)) for cell in cells]
+
+
 def _absences(absences: Sequence[Absence], published: Sequence[Cell]) -> list[Absence]:
     """Those of the datasets of a published table."""
     datasets = {cell.dataset for cell in published}
@@ -69,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="pipelines.compare", description="Compare a results table with the paper's, cell by cell.")
     parser.add_argument("result", metavar="RESULT.csv", type=Path, help=f"columns {','.join(RESULT_COLUMNS)}")
     parser.add_argument("published", metavar="PUBLISHED.csv", type=Path, help=f"columns {','.join(PUBLISHED_COLUMNS)}")
+    parser.add_argument(
+        "--table",
+        metavar="RESULT.json",
+        type=Path,
+        help="the result as JSON (pipelines.aggregate), to tell failed runs",
+    )
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the comparison as JSON")
     parser.add_argument("--md", metavar="OUT", type=Path, help="write the comparison as Markdown")
     parser.add_argument(

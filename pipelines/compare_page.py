@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from emlc.cells import Cell
+from emlc.cells import Cell, noise_name
 from emlc.comparison import Comparison, RankAgreement, Row
 from emlc.provenance import Absence, Defect
 from emlc.verdicts import NOT_RUN, RULE, VERDICTS
@@ -46,7 +46,7 @@ def _cell_table(rows: Sequence[Row]) -> str:
             {
                 "Method": row.published.method,
                 "Dataset": row.published.dataset,
-                "Noise": _noise(row.published.noise_type, row.published.noise_rate),
+                "Noise": _noise(row.published),
                 "Published": _accuracy(row.published),
                 "Measured": "; ".join(_beside(cell, row.published) for cell in row.measured if cell.mean is not None),
                 "Difference": "" if row.judgement.difference is None else f"{row.judgement.difference:+.2f}",
@@ -62,7 +62,7 @@ def _rank_table(ranks: Sequence[RankAgreement]) -> str:
     return _table(
         [
             {
-                "Noise": _noise(rank.noise_type, rank.noise_rate),
+                "Noise": _noise(rank),
                 "Published": rank.published_dataset,
                 "Measured": rank.measured_dataset,
                 "Kendall's tau": "undefined" if rank.tau is None else f"{rank.tau:.2f}",
@@ -81,7 +81,7 @@ def _unpublished_table(cells: Sequence[Cell]) -> str:
             {
                 "Method": cell.method,
                 "Dataset": cell.dataset,
-                "Noise": _noise(cell.noise_type, cell.noise_rate),
+                "Noise": _noise(cell),
                 "Measured": _accuracy(cell),
             }
             for cell in cells
@@ -99,7 +99,7 @@ def _defect_table(rows: Sequence[Row]) -> str:
             {
                 "Method": defect.method,
                 "Dataset": defect.dataset,
-                "Noise": ", ".join(_noise(cell.noise_type, cell.noise_rate) for cell in cells),
+                "Noise": ", ".join(_noise(cell) for cell in cells),
                 "Defect": ", ".join(defect.names),
                 "Clean labels": "" if defect.clean_labels is None else f"{defect.clean_labels:,}",
                 "Evidence": defect.evidence,
@@ -140,5 +140,5 @@ def _accuracy(cell: Cell) -> str:
     return f"{cell.mean:.2f}{spread}" + ("" if cell.n_seeds is None else f" (n={cell.n_seeds})")
 
 
-def _noise(noise_type: str, rate: float | None) -> str:
-    return " ".join(filter(None, (noise_type, "" if rate is None else f"{100 * rate:g} %"))) or "as collected"
+def _noise(place: Cell | RankAgreement) -> str:
+    return noise_name(place.noise_type, place.noise_rate) or "as collected"

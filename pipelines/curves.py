@@ -9,11 +9,12 @@ import pandas as pd
 import seaborn as sns
 
 from emlc.artefacts import atomic_path
+from emlc.cells import noise_name
 from emlc.records import COMPLETED
 from pipelines.aggregate import collect
 from pipelines.cli import Parser, run
 from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Settings, column_datasets, dataset_title
+from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_title
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 AXES = ["dataset", "noise", "rate"]
@@ -22,10 +23,8 @@ AXES = ["dataset", "noise", "rate"]
 
 def curves(settings: Settings, folder: Path) -> pd.DataFrame:
     """Return the tidy curves: one line per run and epoch of every completed record, test accuracy in %."""
-    titles = {name: dataset_title(settings, name) for name in column_datasets(settings)}
-    labels = {name: method["label"] for name, method in settings["methods"].items()}
     rows = [
-        {**item["run"]._asdict(), "method": labels[item["run"].method], "dataset": titles[item["run"].dataset]}
+        {**item["run"]._asdict(), "method": item["label"], "dataset": item["title"]}
         | {"epoch": epoch["epoch"] + 1, "test_accuracy": epoch["test_accuracy"]}
         for item in collect(settings, folder)
         if item["status"] == COMPLETED
@@ -47,7 +46,8 @@ def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
     sns.set_theme(style="ticks", context="paper", font_scale=1.1)
     if tidy.empty:
         return _empty_figure()
-    tidy = tidy.assign(panel=[_panel(*key) for key in zip(tidy["dataset"], tidy["noise"], tidy["rate"], strict=True)])
+    places = zip(tidy["dataset"], tidy["noise"], tidy["rate"], strict=True)
+    tidy = tidy.assign(panel=[f"{dataset}, {noise_name(noise, rate)}" for dataset, noise, rate in places])
     methods = list(dict.fromkeys(tidy["method"]))
     grid = sns.relplot(
         tidy,
@@ -78,10 +78,6 @@ def _empty_figure() -> "mpl.figure.Figure":
     figure = mpl.figure.Figure(figsize=(3.2, 2.8))
     figure.text(0.5, 0.5, "no completed run", ha="center", va="center")
     return figure
-
-
-def _panel(dataset: str, noise: str, rate: float) -> str:
-    return f"{dataset}, {noise} {100 * rate:g}%"
 
 
 def save(tidy: pd.DataFrame, settings: Settings, out: Path) -> None:

@@ -46,8 +46,8 @@ def gradient_runs(settings: Settings) -> list[Run]:
     return cell_runs(ablations["column"], ablations["gradients"], seeds)
 
 
-def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> dict[Run, dict[str, Any]]:
-    """Return the records of the runs that completed, by run.
+def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> list[Run]:
+    """Return the runs that completed.
 
     Raises
     ------
@@ -58,4 +58,4 @@ def completed(settings: Settings, wanted: Sequence[Run], folder: Path) -> dict[R
     for item in found:
         if item["status"] == NOT_RUN:
             raise SuiteError(f"there is no record of {item['run'].folder} in {folder}; train it (pipelines.train)")
-    return {item["run"]: item["record"] for item in found if item["status"] == COMPLETED}
+    return [item["run"] for item in found if item["status"] == COMPLETED]

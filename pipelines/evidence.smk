@@ -35,6 +35,7 @@ rule fig1:
     params:
         probes=f"results/probes/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig1"),
+        labels=labels_of(figure_runs(SETTINGS, "fig1")),
         folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.recovery --config results/settings.json --probes {params.probes:q}"
@@ -53,6 +54,7 @@ rule fig3:
     params:
         probes=f"results/probes/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig3"),
+        labels=labels_of(figure_runs(SETTINGS, "fig3")),
         folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.corrections --config results/settings.json --probes {params.probes:q}"
@@ -71,6 +73,7 @@ rule fig4:
     params:
         probes=f"results/probes/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig4"),
+        labels=labels_of(figure_runs(SETTINGS, "fig4")),
         folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.embeddings --config results/settings.json --probes {params.probes:q}"
@@ -90,6 +93,7 @@ rule fig5:
     params:
         runs=f"results/runs/{PROFILE}",
         shown=SETTINGS.get("figures", {}).get("fig5"),
+        labels=labels_of(figure_runs(SETTINGS, "fig5")),
         folder=subpath(output.png, parent=True),
     shell:
         "python -m pipelines.objective --config results/settings.json --runs {params.runs:q} --out {params.folder:q}"
@@ -111,6 +115,7 @@ rule ablations:
         runs=f"results/runs/{PROFILE}",
         probes=f"results/probes/{PROFILE}",
         shown=[SETTINGS["selection"], SETTINGS.get("ablations")],
+        labels=labels_of([*ablation_runs(SETTINGS), *gradient_runs(SETTINGS)]),
         folder=subpath(output.csv, parent=True),
     shell:
         "python -m pipelines.ablations --config results/settings.json --runs {params.runs:q} --probes {params.probes:q}"

@@ -3,7 +3,6 @@
 import resource
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,10 @@ import torch
 from emlc.artefacts import file_digest, sha256_bytes
 from emlc.data import Arrays, Dataset, open_dataset
 from emlc.data.store import load_arrays
-from emlc.engine.checkpoints import Checkpoints, forget
+from emlc.engine.checkpoints import forget
 from emlc.engine.contract import Training
 from emlc.engine.history import History
+from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import select_epoch
 from emlc.engine.run import Recipe, initial_network
 from emlc.engine.run import run as train_recipe
@@ -22,12 +22,13 @@ from emlc.errors import SuiteError
 from emlc.records import COMPLETED, FAILED, scores
 from emlc.tasks import Task, load_task
 from pipelines.devices import device_name, open_device, versions
+from pipelines.interrupts import Keep
 from pipelines.settings import (
-    CHECKPOINT_MINUTES,
     ROOT,
     SIMCLR,
     Run,
     Settings,
+    checkpoint_minutes,
     dataset_options,
     method_settings,
     run_spec,
@@ -37,13 +38,6 @@ from pipelines.settings import (
 
 FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
-
-
-class Keep(NamedTuple):
-    """Where a run's checkpoint lies, and what says that the process is to stop."""
-
-    path: Path
-    stopped: Callable[[], bool]
 
 
 class Opened(NamedTuple):
@@ -138,8 +132,8 @@ def execute(
 
 def _checkpoints(keep: Keep, content: dict[str, Any], settings: Settings) -> Checkpoints:
     """Return the keeper of a run: another configuration, data, software or source code makes it another run."""
-    minutes = settings.get("checkpoint_minutes", CHECKPOINT_MINUTES)
-    return Checkpoints(keep.path, {**content, "sources": _source_digest()}, minutes, keep.stopped)
+    identity = {**content, "sources": _source_digest()}
+    return Checkpoints(keep.path, identity, checkpoint_minutes(settings), keep.stopped)
 
 
 def _source_digest() -> str:

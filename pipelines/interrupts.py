@@ -1,11 +1,33 @@
-"""SIGTERM and SIGINT as a request that the training heeds after the step at hand."""
+"""SIGTERM and SIGINT as a request that a training heeds after the step at hand."""
 
 import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import NamedTuple, Self
+
+from emlc.errors import Interrupted
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What schedulers and shells send before they kill."""
+
+
+class Keep(NamedTuple):
+    """Where a training's checkpoint lies, and what says that the process is to stop."""
+
+    path: Path
+    stopped: Callable[[], bool]
+
+
+def stoppable(work: Callable[["StopRequest"], int]) -> int:
+    """Return the exit status of `work`: its own, or 128 + signal if it was stopped as asked, which is said."""
+    with StopRequest() as stopped:
+        try:
+            return work(stopped)
+        except Interrupted as stop:
+            print(f"{signal.Signals(stopped.signal).name}: {stop}", file=sys.stderr)
+            return 128 + stopped.signal
 
 
 class StopRequest:

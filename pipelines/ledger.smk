@@ -1,13 +1,18 @@
 # Numbers and records -> verdicts on what the paper says.
 
+import os
+
 FIGURES = [f"results/figures/{name}" for name in ("convergence", *SETTINGS.get("figures", {}))]
 PAGES = [f"results/{name}" for name in ("timing", "metagrad", *(["ablations"] if "ablations" in SETTINGS else []))]
-# What the claims read beside the table, and what else the page shows.
+# What the claims read beside the table, and what else the page shows; nothing else that lies in results/ counts as
+# made, another profile may have left it there.
 MEASURED = ["results/splits.csv", *offered(*(f"{file}.csv" for file in (*FIGURES, *PAGES)))]
 SHOWN = [
     "results/splits.md",
     *offered(*(f"{file}.{kind}" for file in (*FIGURES, *PAGES) for kind in ("svg", "txt", "md"))),
 ]
+# For the page's commands.
+PROFILE_FILES = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
 THE_PAPERS = [
     f"published/{name}"
     for name in ("claims.yaml", "provenance.yaml", "table1.csv", "table2.csv", "elsewhere.csv", "timing.csv")
@@ -16,7 +21,7 @@ THE_PAPERS = [
 
 rule claims:
     input:
-        table="results/table1.json",
+        table=f"results/{TABLE}.json",
         published=THE_PAPERS,
         measured=MEASURED,
         sources=sources("pipelines.claims"),
@@ -26,7 +31,8 @@ rule claims:
     log:
         "results/logs/claims.log",
     shell:
-        "python -m pipelines.claims --table {input.table:q} --md {output.md:q} --json {output.json:q} > {log:q} 2>&1"
+        "python -m pipelines.claims --table {input.table:q} --measured {input.measured:q} --md {output.md:q}"
+        " --json {output.json:q} > {log:q} 2>&1"
 
 
 rule splits:
@@ -48,10 +54,10 @@ rule splits:
 rule report:
     input:
         records=records,
-        table="results/table1.json",
-        compared="results/compare_table1.json",
+        table=f"results/{TABLE}.json",
+        compared=f"results/compare_{TABLE}.json" if PUBLISHED else [],
         claims="results/claims.json",
-        published=THE_PAPERS,
+        published=list(dict.fromkeys([*THE_PAPERS, *([PUBLISHED] if PUBLISHED else [])])),
         measured=MEASURED,
         shown=SHOWN,
         page=sorted(str(path.relative_to(ROOT)) for path in (ROOT / "pipelines" / "page").iterdir()),
@@ -62,6 +68,8 @@ rule report:
         "results/logs/report.log",
     params:
         runs=f"results/runs/{PROFILE}",
+        configfile=PROFILE_FILES,
     shell:
-        "python -m pipelines.report --config results/settings.json --runs {params.runs:q} --out {output:q}"
+        "python -m pipelines.report --config results/settings.json --runs {params.runs:q}"
+        " --shown {input.measured:q} {input.shown:q} --configfile {params.configfile:q} --out {output:q}"
         " > {log:q} 2>&1"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
+from emlc.cells import noise_name
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, at_least, run
 from pipelines.devices import open_device, use_reproducible_kernels
@@ -287,7 +288,7 @@ def _facts(settings: Settings, which: Run, steps: int, count: int) -> dict[str, 
     spec = run_spec(settings, which)
     return {
         "label": method_settings(settings, which.method)["label"],
-        "where": f"{which.dataset}, {which.noise} {100 * which.rate:g} %",
+        "where": f"{which.dataset}, {noise_name(which.noise, which.rate)}",
         "model": spec["model"]["name"],
         "start": "a SimCLR encoder" if spec["initialisation"] == SIMCLR else "scratch",
         "batch": spec["training"]["batch_size"],

@@ -9,7 +9,7 @@ from pipelines.cli import run
 from pipelines.evidence import completed, figure_runs
 from pipelines.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
 from pipelines.profiles import load_settings
-from pipelines.settings import Settings, run_spec
+from pipelines.settings import Settings, method_settings, run_spec
 
 COLUMNS = ["method", "seed", "epoch", "iteration", "meta_objective"]
 SHOWN_BY_THE_PAPER = 2
@@ -26,10 +26,11 @@ def objectives(settings: Settings, folder: Path) -> pd.DataFrame:
     """
     epochs = settings["figures"]["fig5"]["epochs"]
     tables = []
-    for which, record in completed(settings, figure_runs(settings, "fig5"), folder).items():
+    for which in completed(settings, figure_runs(settings, "fig5"), folder):
         steps = pd.read_csv(folder / which.folder / "steps.csv")
+        label = method_settings(settings, which.method)["label"]
         look_ahead = run_spec(settings, which)["options"].get("look_ahead", 1)
-        steps = steps[steps["epoch"] < epochs].assign(method=record["run"]["label"], seed=which.seed)
+        steps = steps[steps["epoch"] < epochs].assign(method=label, seed=which.seed)
         tables.append(steps.assign(iteration=(steps["step"] + 1) * look_ahead)[COLUMNS])
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emlc.engine.checkpoints import Feeding, Keeper
+from emlc.engine.checkpoints import Resumable
 from emlc.engine.contract import Batch, Method
 from emlc.engine.evaluation import CHUNK, evaluating
 from emlc.engine.history import History
+from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Feed
 from emlc.engine.streams import ImageSet, Stream
 from emlc.errors import SuiteError
@@ -49,7 +50,7 @@ class Observer(Keeper):
         self.true_labels = torch.tensor(true_labels, device=feed.noisy.samples.labels.device)
         self.epochs: list[dict[str, float]] = []
 
-    def after_epoch(self, method: Method, feed: Feeding, history: History) -> None:
+    def after_epoch(self, method: Method, feed: Resumable, history: History) -> None:
         """Note an epoch that is done and scored."""
         right = self.corrected(method).argmax(dim=1) == self.true_labels
         wrong = self.feed.noisy.samples.labels != self.true_labels

@@ -82,7 +82,7 @@ def encoder_bytes(model: dict[str, Any]) -> int:
     import torch
 
     from emlc.models import build_model
-    from emlc.simclr import PROJECTION_DIM
+    from emlc.models.projector import PROJECTION_DIM
 
     options = {key: value for key, value in model.items() if key != "name"}
     encoder = build_model(model["name"], 1, 3, torch.Generator(), **options)

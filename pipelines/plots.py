@@ -9,6 +9,7 @@ import matplotlib.figure
 import pandas as pd
 
 from emlc.artefacts import atomic_path, write_text
+from emlc.cells import noise_name
 from pipelines.cli import Parser
 from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_title
 
@@ -63,9 +64,9 @@ def save_figure(figure: mpl.figure.Figure, drawn: pd.DataFrame, caption: str, ou
 
 
 def place(settings: Settings, figure: str) -> str:
-    """Return the dataset and noise that a figure shows, e.g. ``UCI digits, sym 50 %``."""
+    """Return the dataset and noise that a figure shows, e.g. ``UCI digits, Sym. 50%``."""
     column = settings["figures"][figure]["column"]
-    return f"{dataset_title(settings, column['dataset'])}, {column['noise']} {100 * column['rate']:g} %"
+    return f"{dataset_title(settings, column['dataset'])}, {noise_name(column['noise'], column['rate'])}"
 
 
 def count(n: int, noun: str) -> str:

@@ -14,7 +14,9 @@ rule pretrain:
     resources:
         gpu=int(SETTINGS["device"] != "cpu"),
     params:
+        checkpoints=f"results/checkpoints/{PROFILE}",
         spec=lambda wildcards: pretraining_spec(SETTINGS, wildcards.dataset),
     shell:
         "python -m pipelines.pretrain --config results/settings.json --dataset {wildcards.dataset:q}"
-        " --data {input.data:q} --out {output.checkpoint:q} --record {output.record:q} > {log:q} 2>&1"
+        " --data {input.data:q} --checkpoints {params.checkpoints:q} --out {output.checkpoint:q}"
+        " --record {output.record:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""What the page shows besides Table 1: figures, pages of other steps, claims, and how to make each piece again."""
+"""What the page shows besides the table: figures, pages of other steps, claims, and how to make each piece again."""
 
 import base64
 import csv
@@ -19,7 +19,7 @@ FIGURES = {
     "fig5": "Figure 5: the meta-objective by iteration",
     "convergence": "Test accuracy by epoch, mean and spread over seeds",
 }
-"""Files ``figures/<name>.svg`` (or ``.png``), ``.csv`` and ``.txt`` (the caption); the name stands in for a caption."""
+"""Files ``figures/<name>.svg``, ``.csv`` and ``.txt`` (the caption); the name stands in for a caption."""
 
 PAGES = {
     "timing": "Time and memory",
@@ -33,10 +33,6 @@ MOST_ROWS = 500
 """Longer CSV files are to download only."""
 
 STEPS = {
-    "report.html": "report",
-    "table1.md": "table",
-    "compare_table1.md": "compare",
-    "claims.md": "claims",
     "splits.md": "splits",
     "timing.md": "timing",
     "metagrad.md": "metagrad",
@@ -47,30 +43,34 @@ STEPS = {
     "figures/fig4.svg": "embeddings",
     "figures/fig5.svg": "objective",
 }
-"""The file to ask Snakemake for, and the step that makes it."""
+"""The file to ask Snakemake for besides the table's, the claims' and the page, and the step that makes it."""
 
 
-def figures(folder: Path) -> list[dict[str, Any]]:
+Files = Mapping[str, Path]
+"""Files of results that were made, by their names, e.g. ``figures/fig1.csv``."""
+
+
+def figures(files: Files) -> list[dict[str, Any]]:
     """Return the figures; those that were not made have no ``image``."""
-    return [_figure(folder, name, title) for name, title in FIGURES.items()]
+    return [_figure(files, name, title) for name, title in FIGURES.items()]
 
 
-def pages(folder: Path) -> list[dict[str, Any]]:
+def pages(files: Files) -> list[dict[str, Any]]:
     """Return the pages of other steps as HTML, each with its numbers; those that were not made have no ``html``."""
     return [
         {
             "name": name,
             "title": title,
-            "html": markdown_html(folder / f"{name}.md", name),
-            "data": csv_data(folder / f"{name}.csv"),
+            "html": markdown_html(files.get(f"{name}.md"), name),
+            "data": csv_data(files.get(f"{name}.csv")),
         }
         for name, title in PAGES.items()
     ]
 
 
-def markdown_html(path: Path, prefix: str) -> Markup | None:
+def markdown_html(path: Path | None, prefix: str) -> Markup | None:
     """Return a Markdown page as HTML: without its title, headings one level down, HTML in it escaped."""
-    if not path.exists():
+    if path is None:
         return None
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(_text(path))
@@ -88,9 +88,9 @@ def markdown_html(path: Path, prefix: str) -> Markup | None:
     return Markup(html.replace("<table", f"{region}<table").replace("</table>", "</table></div>"))
 
 
-def csv_data(path: Path) -> dict[str, Any] | None:
+def csv_data(path: Path | None) -> dict[str, Any] | None:
     """Return a CSV file: ``columns``, ``rows`` (none if they are too many to show), ``uri`` to save it from."""
-    if not path.exists():
+    if path is None:
         return None
     lines = list(csv.reader(_text(path).splitlines()))
     columns, rows = (lines[0], lines[1:]) if lines else ([], [])
@@ -100,12 +100,14 @@ def csv_data(path: Path) -> dict[str, Any] | None:
 
 def data_uri(path: Path, kind: str) -> str:
     """Return a file's bytes as a ``data:`` address."""
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return f"data:{kind};base64,{base64.b64encode(_bytes(path)).decode()}"
 
 
-def steps_made(folder: Path) -> dict[str, str]:
-    """Return the steps whose files are there, and the page's own."""
-    return {file: step for file, step in STEPS.items() if step == "report" or (folder / file).exists()}
+def steps_made(table: Mapping[str, Any], files: Files) -> dict[str, str]:
+    """Return what to ask Snakemake for, and the step that makes it: the page, the profile's table and some files."""
+    compared = {f"compare_{table['name']}.md": "compare"} if "published" in table else {}
+    always = {"report.html": "report", f"{table['name']}.md": "table", **compared, "claims.md": "claims"}
+    return always | {file: step for file, step in STEPS.items() if file in files}
 
 
 def claim_counts(claims: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
@@ -118,17 +120,26 @@ def claim_counts(claims: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int
     return {side: dict(sorted(Counter(item["verdict"] for item in found).items())) for side, found in sides.items()}
 
 
-def _figure(folder: Path, name: str, title: str) -> dict[str, Any]:
-    kinds = {"svg": "image/svg+xml", "png": "image/png"}
-    paths = [(folder / f"{name}.{suffix}", kind) for suffix, kind in kinds.items()]
-    image = next((data_uri(path, kind) for path, kind in paths if path.exists()), None)
-    caption = folder / f"{name}.txt"
-    text = _text(caption).strip() if caption.exists() else title
-    return {"name": name, "title": title, "caption": text, "image": image, "data": csv_data(folder / f"{name}.csv")}
+def _figure(files: Files, name: str, title: str) -> dict[str, Any]:
+    image, numbers, caption = (files.get(f"figures/{name}.{suffix}") for suffix in ("svg", "csv", "txt"))
+    return {
+        "name": name,
+        "title": title,
+        "caption": title if caption is None else _text(caption).strip(),
+        "image": None if image is None else data_uri(image, "image/svg+xml"),
+        "data": csv_data(numbers),
+    }
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return _bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
         raise SuiteError(f"cannot read {path}: {error}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error

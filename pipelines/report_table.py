@@ -1,12 +1,12 @@
-"""Table 1 for the page: one section per data set, published beside measured, every cell with its seeds and records."""
+"""The table for the page: a section per data set, published beside measured, every cell with its seeds and records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from emlc.cells import Cell
+from emlc.cells import Cell, column_name
 from emlc.records import COMPLETED
-from pipelines.table import REFERENCE
+from pipelines.table import REFERENCE, row_names
 
 Key = tuple[str, str, float | None]
 
@@ -55,13 +55,12 @@ def _section(
     runs: Sequence[Mapping[str, Any]],
     numbers: Iterator[int],
 ) -> dict[str, Any]:
-    beside = title if any(cell.dataset == title for cell in published) else REFERENCE
+    beside = title if not published or any(cell.dataset == title for cell in published) else REFERENCE
     ours = {_key(cell): cell for cell in table["cells"] if cell["dataset"] == title}
     paper = {_key(vars(cell)): cell for cell in published if cell.dataset == beside}
     judged = {_key(entry["published"]): entry for entry in verdicts if entry["published"]["dataset"] == title}
     by_cell = _runs_by_cell(runs, title)
     columns = list(dict.fromkeys(key[1:] for key in ours or paper))
-    labels = {_fold(name): name for name in (*(cell.method for cell in paper.values()), *table["methods"])}
 
     def cell(key: Key) -> dict[str, Any]:
         measured, known = ours.get(key), paper.get(key)
@@ -75,25 +74,17 @@ def _section(
             "seeds": seed_rows(by_cell.get(key, ()), table["selection"]),
         }
 
-    order = dict.fromkeys([*map(_fold, table["methods"]), *labels])
-    rows = [{"method": labels[name], "cells": [cell((name, *column)) for column in columns]} for name in order]
+    methods = row_names(table["methods"], published)
+    rows = [{"method": name, "cells": [cell((_fold(name), *column)) for column in columns]} for name in methods]
     names = [column_name(*column) for column in columns]
     return {"title": title, "beside": beside, "own": beside == title, "columns": names, "rows": rows}
-
-
-def column_name(noise_type: str, rate: float | None) -> str:
-    """Return a column's heading in words."""
-    kinds = {"sym": "symmetric", "asym": "asymmetric"}
-    return " ".join(filter(None, ("" if rate is None else f"{100 * rate:g} %", kinds.get(noise_type, noise_type))))
 
 
 def _runs_by_cell(runs: Sequence[Mapping[str, Any]], title: str) -> dict[Key, list[Mapping[str, Any]]]:
     groups: dict[Key, list[Mapping[str, Any]]] = {}
     for item in runs:
-        record = item["record"]
-        if record is not None and record["run"]["title"] == title:
-            which = item["run"]
-            groups.setdefault((_fold(record["run"]["label"]), which.noise, which.rate), []).append(item)
+        if item["record"] is not None and item["title"] == title:
+            groups.setdefault((_fold(item["label"]), item["run"].noise, item["run"].rate), []).append(item)
     return groups
 
 

@@ -18,9 +18,6 @@ SIMCLR = "simclr"
 
 TABLE_1 = {"name": "table1", "title": "Table 1", "published": "published/table1.csv"}
 """The table that a profile makes if it does not say another."""
-CHECKPOINT_MINUTES = 10
-"""From one checkpoint to the next within an epoch, unless a profile says otherwise."""
-
 
 Settings = dict[str, Any]
 
@@ -212,6 +209,11 @@ def human_labels(settings: Settings, dataset: str) -> str:
 def table_facts(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``name`` (of its files), the ``title`` and, if any, the ``published`` numbers of a profile's table."""
     return settings.get("table", TABLE_1)
+
+
+def checkpoint_minutes(settings: Mapping[str, Any]) -> float:
+    """Return the minutes from one checkpoint to the next within an epoch."""
+    return settings.get("checkpoint_minutes", 10)
 
 
 def dataset_options(settings: Settings, name: str) -> dict[str, Any]:

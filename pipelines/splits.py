@@ -14,6 +14,7 @@ import numpy as np
 from tabulate import tabulate
 
 from emlc.artefacts import write_text
+from emlc.cells import noise_name
 from emlc.data import Arrays
 from emlc.data.store import load_arrays
 from emlc.noise import KINDS, expected_wrong_rate
@@ -147,7 +148,7 @@ def _cells(group: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     first = group[0]
     yield "Data set", first["dataset"]
     if "noise_type" in first:
-        yield "Noise", f"{first['noise_type']} {100 * first['noise_rate']:g} %"
+        yield "Noise", noise_name(first["noise_type"], first["noise_rate"])
     yield "Protocol", first["protocol"]
     yield "Seeds", str(len(group))
     yield "Clean / validation / noisy", " / ".join(_range(group, name) for name in ("clean", "validation", "noisy"))

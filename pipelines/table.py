@@ -9,9 +9,7 @@ from jsonschema import Draft202012Validator
 from tabulate import tabulate
 
 from emlc.artefacts import read_json, write_text
-from emlc.cells import Cell, read_published
-from emlc.data.human import KINDS as HUMAN_KINDS
-from emlc.data.human import PREFIX
+from emlc.cells import Cell, column_name, read_published
 from emlc.errors import SuiteError
 from pipelines.cli import Parser, run
 
@@ -114,10 +112,10 @@ def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> st
     columns = list(dict.fromkeys(key[1:] for key in cells or paper))
     rows = [
         row
-        for method in _methods(table["methods"], published)
+        for method in row_names(table["methods"], published)
         for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title)
     ]
-    header = ["Method", *(_column_name(column) for column in columns)]
+    header = ["Method", *(column_name(*column) for column in columns)]
     return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
 
 
@@ -125,8 +123,11 @@ def _key(method: str) -> str:
     return Cell(method, dataset="").method_key
 
 
-def _methods(ours: Sequence[str], published: Sequence[Cell]) -> list[str]:
-    """Return the labels of all rows, spelled as the profile does where it has the method."""
+def row_names(ours: Sequence[str], published: Sequence[Cell]) -> list[str]:
+    """Return the methods of all rows, spelled as the profile does where it has the method.
+
+    They are the paper's in its order, with those that only the profile has after the method before them.
+    """
     labels = {cell.method_key: cell.method for cell in published}
     order = list(labels)
     for before, method in pairwise([None, *ours]):
@@ -187,14 +188,6 @@ def _difference(ours: dict[str, Any] | None, theirs: Cell | None, comparable: bo
         return ABSENT
     text = f"{ours['mean'] - theirs.mean:+.2f}"
     return text if comparable else f"({text})"
-
-
-def _column_name(column: Column) -> str:
-    noise, rate = column
-    if noise in HUMAN_KINDS:
-        return f"{noise.removeprefix(PREFIX).capitalize()} {100 * (rate or 0):g}%"
-    kind = "" if noise in ("", "sym") else f"{noise.capitalize()}. "
-    return "Accuracy" if rate is None else f"{kind}{100 * rate:g}%"
 
 
 def _failures(table: dict[str, Any]) -> list[str]:

@@ -40,6 +40,7 @@ rule table:
 rule compare:
     input:
         table=f"results/{TABLE}.csv",
+        runs=f"results/{TABLE}.json",
         published=PUBLISHED,
         provenance="published/provenance.yaml",
         sources=sources("pipelines.compare"),
@@ -50,8 +51,8 @@ rule compare:
         "results/logs/compare.log",
     shell:
         # Status 1 says that a cell deviates: a finding for the reader, no failure of the workflow.
-        "python -m pipelines.compare {input.table:q} {input.published:q} --md {output.md:q} --json {output.json:q}"
-        " > {log:q} 2>&1 || test $? -eq 1"
+        "python -m pipelines.compare {input.table:q} {input.published:q} --table {input.runs:q} --md {output.md:q}"
+        " --json {output.json:q} > {log:q} 2>&1 || test $? -eq 1"
 
 
 rule curves:

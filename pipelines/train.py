@@ -3,18 +3,18 @@
 import argparse
 import csv
 import io
-import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from emlc.artefacts import write_text
-from emlc.errors import Interrupted, SuiteError
+from emlc.errors import SuiteError
 from emlc.records import FAILED, files_digests, write_record
 from pipelines.cli import Parser, run
 from pipelines.devices import use_reproducible_kernels
-from pipelines.interrupts import StopRequest
+from pipelines.interrupts import Keep, StopRequest, stoppable
 from pipelines.profiles import load_settings
 from pipelines.settings import DEFAULT_PROFILE, Run, Settings
 
@@ -32,12 +32,7 @@ def main(argv: Sequence[str]) -> int:
     use_reproducible_kernels()
     if args.checkpoints is None:
         return _train_all(settings, args, None)
-    with StopRequest() as stopped:
-        try:
-            return _train_all(settings, args, stopped)
-        except Interrupted as stop:
-            print(f"{signal.Signals(stopped.signal).name}: {stop}", file=sys.stderr)
-            return 128 + stopped.signal
+    return stoppable(partial(_train_all, settings, args))
 
 
 def _train_all(settings: Settings, args: argparse.Namespace, stopped: StopRequest | None) -> int:
@@ -56,7 +51,7 @@ def _train_all(settings: Settings, args: argparse.Namespace, stopped: StopReques
 
 def _train(settings: Settings, which: Run, args: argparse.Namespace, position: int, stopped: StopRequest | None) -> str:
     """Train one run, write its files and return its status."""
-    from pipelines.experiment import Keep, execute
+    from pipelines.experiment import execute
 
     keep = None if stopped is None else Keep(args.checkpoints / f"{which.folder}.pt", stopped)
     content, history = execute(settings, which, args.data, args.task[position], args.pretrained, keep)

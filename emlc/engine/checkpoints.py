@@ -1,7 +1,7 @@
-"""A run's state on disk, from which a killed run goes on as if nothing had happened.
+"""A training's state on disk, from which a killed one goes on as if nothing had happened.
 
 A file is one line (schema and SHA-256 of what follows) and a torch archive of tensors, numbers and texts, which is
-loaded without running any code. It carries the identity of its run; that of any other run is left alone.
+loaded without running any code. It carries the identity of its training; that of any other is left alone.
 """
 
 import contextlib
@@ -18,51 +18,32 @@ import torch
 from torch import Tensor
 
 from emlc.artefacts import atomic_path, canonical_json, sha256_bytes
-from emlc.engine.contract import Method
 from emlc.engine.history import History
 from emlc.errors import Interrupted, SuiteError
 
 SCHEMA = "emlc.checkpoint/1"
 SHARE = 0.01
-"""Of a run's time, which the checkpoints after its epochs may take."""
+"""Of a training's time, which the checkpoints after its epochs may take."""
 
 log = logging.getLogger(__name__)
 
 
-class Feeding(Protocol):
-    """What gives a method its batches and knows where it is."""
+class Resumable(Protocol):
+    """What has a state that decides its steps to come."""
 
     def state(self) -> dict[str, Any]: ...  # noqa: D102
 
     def load_state(self, state: dict[str, Any]) -> None: ...  # noqa: D102
 
 
-class Keeper:
-    """What the loop tells of every step and epoch; this one keeps nothing."""
-
-    def restore(self, method: Method, feed: Feeding, history: History) -> None:
-        """Put a run back to where it was, if anything was kept of it."""
-
-    def after_step(self, method: Method, feed: Feeding, history: History) -> None:
-        """Note a step of the epoch that has begun."""
-
-    def after_epoch(self, method: Method, feed: Feeding, history: History) -> None:
-        """Note an epoch that is done and scored."""
-
-    def after_run(self, history: History) -> None:
-        """Note that no epoch is left."""
-
-
-class Checkpoints(Keeper):
-    """Keeps a run in one file: after an epoch wherever that costs little, and every so many minutes within one.
-
-    When the run is done the file shrinks to its history, so that a step that has to be repeated does not repeat it.
+class CheckpointFile:
+    """Keeps a training in one file: after an epoch wherever that costs little, and every so many minutes within one.
 
     Parameters
     ----------
     path : Path
     identity : mapping
-        All that decides the run, in JSON values.
+        All that decides the training, in JSON values.
     minutes : float
         From one checkpoint to the next within an epoch.
     stopped : callable
@@ -77,23 +58,21 @@ class Checkpoints(Keeper):
         self.cost = 0.0
         self.refused = False
 
-    def restore(self, method: Method, feed: Feeding, history: History) -> None:
-        """Put a run back to where its checkpoint left it; the log says so, or why a checkpoint is of no use."""
+    def read(self, history: History, device: torch.device) -> dict[str, Any] | None:
+        """Bring a history to where the checkpoint left it and return the checkpoint's content.
+
+        None, and the log says why, if there is none to go on from.
+        """
         content = read_checkpoint(self.path, self.identity)
         if content is None:
-            return
-        begun = unstacked(content["begun"], method.setting.device)
+            return None
+        begun = unstacked(content["begun"], device)
         vars(history).update(json.loads(content["history"]), begun=begun)
         history.resumed += 1
         log.info("%s: going on after epoch %d, step %d", self.path, len(history.epochs), len(begun))
-        if "method" not in content:
-            return
-        if begun:
-            # For modes and the like; whatever else it does to the state, the checkpoint's replaces.
-            method.begin_epoch(len(history.epochs))
-        load_run_state(content, method, feed)
+        return content
 
-    def after_step(self, method: Method, feed: Feeding, history: History) -> None:
+    def step_done(self, work: Resumable, history: History) -> None:
         """Write a checkpoint if its time has come.
 
         Raises
@@ -101,9 +80,9 @@ class Checkpoints(Keeper):
         Interrupted
             If the process has been asked to stop; the checkpoint is written.
         """
-        self._keep(method, feed, history, 60 * self.minutes)
+        self._keep(work, history, 60 * self.minutes)
 
-    def after_epoch(self, method: Method, feed: Feeding, history: History) -> None:
+    def epoch_done(self, work: Resumable, history: History) -> None:
         """Write a checkpoint unless the last one took too large a share of the time since.
 
         Raises
@@ -111,21 +90,17 @@ class Checkpoints(Keeper):
         Interrupted
             If the process has been asked to stop; the checkpoint is written.
         """
-        self._keep(method, feed, history, self.cost / SHARE)
+        self._keep(work, history, self.cost / SHARE)
 
-    def after_run(self, history: History) -> None:
-        """Keep the history and nothing else."""
-        self._write({}, history)
-
-    def _keep(self, method: Method, feed: Feeding, history: History, pause: float) -> None:
+    def _keep(self, work: Resumable, history: History, pause: float) -> None:
         stopped = self.stopped()
         if stopped or time.monotonic() - self.saved >= pause:
-            self._write(run_state(method, feed), history)
+            self.write(work.state(), history)
         if stopped:
             raise Interrupted(f"stopped as asked; the next start goes on from {self.path}")
 
-    def _write(self, state: dict[str, Any], history: History) -> None:
-        """Write a checkpoint; a disk that has no room for it is told once, not the end of the run."""
+    def write(self, state: Mapping[str, Any], history: History) -> None:
+        """Write a checkpoint; a disk that has no room for it is told once, not the end of the training."""
         began = time.monotonic()
         spent = history.spent + began - self.started
         try:
@@ -136,24 +111,6 @@ class Checkpoints(Keeper):
             self.refused = True
         self.saved = time.monotonic()
         self.cost = self.saved - began
-
-
-def run_state(method: Method, feed: Feeding) -> dict[str, Any]:
-    """Return all that decides the steps to come."""
-    generators = [generator.get_state() for generator in _generators(method)]
-    return {"method": method.state(), "feed": feed.state(), "generators": generators}
-
-
-def load_run_state(state: Mapping[str, Any], method: Method, feed: Feeding) -> None:
-    """Restore what :func:`run_state` returned."""
-    method.load_state(state["method"])
-    feed.load_state(state["feed"])
-    for generator, content in zip(_generators(method), state["generators"], strict=True):
-        generator.set_state(content)
-
-
-def _generators(method: Method) -> tuple[torch.Generator, torch.Generator]:
-    return method.setting.generator, method.setting.initial
 
 
 def write_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str, Any], history: History) -> None:

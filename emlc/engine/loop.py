@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Method
 from emlc.engine.evaluation import evaluate
 from emlc.engine.history import History
+from emlc.engine.keepers import Keeper
 from emlc.engine.streams import ImageSet, Stream
 from emlc.errors import DivergenceError
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from emlc.augment import CropFlip, CropFlipAutoAugment, normalise
 from emlc.augment.geometry import Padding
 from emlc.data.base import Arrays
-from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Method, Setting, Training
+from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Feed, History, train
 from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet, Stream
 from emlc.errors import SuiteError

@@ -26,7 +26,7 @@ class Reading:
     ----------
     value : float
     label : str
-        E.g. ``EMLC (k=1), CIFAR-10, sym 90 %``.
+        E.g. ``EMLC (k=1), CIFAR-10, Sym. 90%``.
     shown : str
         How the number is printed, e.g. with its spread; empty for the bare value.
     """

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emlc.cells import Cell
+from emlc.cells import Cell, noise_name
 from emlc.errors import SuiteError
 from emlc.ledger.evaluation import Reading
 from emlc.ledger.logic import MissingNumberError
@@ -90,12 +90,13 @@ def defects_function(provenance: Sequence[Defect], printed: Sequence[Cell]) -> F
     return {"defects": defects}
 
 
-def file_functions(folder: Path, absent: str) -> Functions:
-    """Return the functions that read CSV files, ``<folder>/<file>.csv``.
+def file_functions(files: Mapping[str, Path], absent: str) -> Functions:
+    """Return the functions that read CSV files.
 
     Parameters
     ----------
-    folder : Path
+    files : mapping of str to Path
+        By their names, e.g. ``figures/fig1.csv``; expressions leave the suffix out.
     absent : str
         Says in a message what it means that there is no such file, which it calls ``{file}``.
 
@@ -109,7 +110,7 @@ def file_functions(folder: Path, absent: str) -> Functions:
     """
 
     def chosen(file: str, column: str, where: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
-        rows = [row for row in _rows(folder, file, absent) if all(_fits(row, key, part) for key, part in where.items())]
+        rows = [row for row in _rows(files, file, absent) if all(_fits(row, key, part) for key, part in where.items())]
         what = f"{file}.csv, {', '.join([column, *(f'{key} {part}' for key, part in where.items())])}"
         rows = [row for row in rows if is_number(row.get(column))]
         if not rows:
@@ -163,14 +164,13 @@ def on_dataset(cells: Sequence[Cell], dataset: str, printed: Sequence[Cell]) -> 
 
 
 def label(cell: Cell) -> str:
-    """Return a cell's name in words, e.g. ``EMLC (k=1), CIFAR-10, sym 90 %``."""
+    """Return a cell's name in words, e.g. ``EMLC (k=1), CIFAR-10, Sym. 90%``."""
     return f"{cell.method}, {column(cell)}"
 
 
 def column(cell: Cell) -> str:
     """Return the name of a cell's column in words."""
-    noise = " ".join(filter(None, (cell.noise_type, "" if cell.noise_rate is None else f"{100 * cell.noise_rate:g} %")))
-    return ", ".join(filter(None, (cell.dataset, noise)))
+    return ", ".join(filter(None, (cell.dataset, noise_name(cell.noise_type, cell.noise_rate))))
 
 
 def _reading(cell: Cell, text: str) -> Reading:
@@ -179,12 +179,13 @@ def _reading(cell: Cell, text: str) -> Reading:
     return Reading(cell.mean, text, f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}"))
 
 
-def _rows(folder: Path, file: str, absent: str) -> list[dict[str, str]]:
+def _rows(files: Mapping[str, Path], file: str, absent: str) -> list[dict[str, str]]:
     if not re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_]+)?", file):
         raise SuiteError(f"{file!r} is no name of a file of numbers: lower case letters, digits, one slash at most")
-    path = folder / f"{file}.csv"
-    if not path.exists():
-        raise MissingNumberError(absent.format(file=path.name))
+    name = f"{file}.csv"
+    if name not in files:
+        raise MissingNumberError(absent.format(file=name.rpartition("/")[2]))
+    path = files[name]
     try:
         with path.open(newline="", encoding="utf-8") as handle:
             return list(csv.DictReader(handle))

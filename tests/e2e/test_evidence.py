@@ -43,6 +43,14 @@ def test_figures_and_ablations_from_nothing(workplace):
     overlap = read_record(results / "runs" / "embedded" / "digits" / "sym-0.5" / "overlap" / "seed0" / "record.json")
     assert "clean images are also in the noisy set" in json.dumps(overlap["task"]["warnings"])
     assert workplace.scheduled(*figures, "results/ablations.md") == []
+    renamed = evidence_profile()
+    renamed["methods"]["emlc-k1"]["label"] = "EMLC, one step"
+    workplace.write_profile(renamed)
+    made = workplace.scheduled(*figures, "results/ablations.md")
+    assert {line.split()[1].partition(".")[0] for line in made} == {
+        *(f"results/figures/{name}" for name in FIGURES),
+        "results/ablations",
+    }
 
 
 def test_pages_depend_on_all_that_they_read(workplace):

@@ -66,13 +66,13 @@ def test_sorting_a_column_sorts_its_numbers_and_says_so(opened, made):
     with (made.parent / "results" / "table1.csv").open(newline="") as handle:
         scores = {line["method"]: line["mean"] for line in csv.DictReader(handle) if line["noise_type"] == "sym"}
     known = sorted((float(mean), method) for method, mean in scores.items() if mean)
-    header = tab.locator(f"{grid} thead th", has_text="50 %")
+    header = tab.locator(f"{grid} thead th", has_text="50%")
     header.locator("button").click()
     assert header.get_attribute("aria-sort") == "ascending"
     found = first_texts(tab, grid)
     assert found[: len(known)] == [method for _, method in known]
     assert "EMLC (k=1)" in found[len(known) :]  # no number: last
-    assert tab.inner_text("#said") == "Sorted by 50 % symmetric, ascending."
+    assert tab.inner_text("#said") == "Sorted by 50%, ascending."
     header.locator("button").press("Enter")
     assert header.get_attribute("aria-sort") == "descending"
     assert first_texts(tab, grid)[: len(known)] == [method for _, method in reversed(known)]

@@ -178,3 +178,11 @@ def test_the_page_needs_the_table_the_claims_the_splits_and_the_figures(workplac
         "pipelines/page/report.js",
     ):
         assert file in page
+
+
+def test_the_page_of_a_table_of_its_own_reads_no_other_table(workplace):
+    workplace.write_profile(tiny_profile() | {"table": {"name": "table_own", "title": "Own labels"}})
+    text = workplace.snakemake("-n", "-p", "results/report.html", "--configfile", "config/config.yaml").stdout
+    assert "--table results/table_own.json --measured results/splits.csv results/figures/convergence.csv --md" in text
+    assert "results/splits.md results/figures/convergence.svg --configfile config/config.yaml --out" in text
+    assert "table1.json" not in text

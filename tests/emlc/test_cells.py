@@ -2,7 +2,7 @@
 
 import pytest
 
-from emlc.cells import PUBLISHED_COLUMNS, Cell, read_cells, read_published
+from emlc.cells import PUBLISHED_COLUMNS, Cell, column_name, noise_name, read_cells, read_published
 from emlc.errors import SuiteError
 
 HEADER = "method,dataset,noise_type,noise_rate,mean,std,n_seeds"
@@ -29,6 +29,20 @@ def test_what_spreadsheets_and_pandas_add_is_harmless(tmp_path):
     text = f"{header}\r\nfailed,3.0, 0.5,84.0,0.50,sym,Digits,MLC,1\r\n"
     (cell,) = read_cells(write(tmp_path, b"\xef\xbb\xbf" + text.encode()))
     assert cell == Cell("MLC", "Digits", "sym", 0.5, 84.0, 0.5, 3, status="failed")
+
+
+@pytest.mark.parametrize(
+    ("noise", "name", "column"),
+    [
+        (("sym", 0.5), "Sym. 50%", "50%"),
+        (("asym", 0.4), "Asym. 40%", "Asym. 40%"),
+        (("sym-exclusive", 0.125), "Sym-exclusive. 12.5%", "Sym-exclusive. 12.5%"),
+        (("human-worst", 0.4021), "Worst 40.21%", "Worst 40.21%"),
+        (("", None), "", "Accuracy"),
+    ],
+)
+def test_one_name_for_a_noise_setting_and_the_papers_for_a_column(noise, name, column):
+    assert (noise_name(*noise), column_name(*noise)) == (name, column)
 
 
 def test_names_match_without_case_and_spaces():

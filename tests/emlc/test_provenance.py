@@ -4,7 +4,7 @@ import pytest
 
 from emlc.cells import Cell
 from emlc.errors import SuiteError
-from emlc.provenance import Absence, Defect, defect_of, read_absences, read_provenance
+from emlc.provenance import Absence, Defect, defect_of, read_absences, read_provenance, read_vocabulary
 
 ENTRY = """\
 vocabulary:
@@ -88,6 +88,8 @@ def test_a_cell_has_at_most_one_defect(tmp_path):
         ("[0.5, 0.9]", "[50]", "cells[0].noise_rates[0]"),
         ("cells:", "cell:", "'cell' was unexpected"),
         ("cells:", "cells: [", "not valid YAML"),
+        ("evidence: inferred", "evidence: inferred\n    evidence: verified", "key 'evidence' is there twice"),
+        ("[0.5, 0.9]", "&rates [0.5, *rates]", "does an alias name what it lies in?"),
         (ENTRY, "", "None is not of type 'object'"),
     ],
 )
@@ -96,6 +98,11 @@ def test_a_broken_file_is_one_clear_line(tmp_path, old, new, message):
         read(tmp_path, ENTRY.replace(old, new))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_words_are_explained(tmp_path):
+    read(tmp_path, ENTRY)
+    assert read_vocabulary(tmp_path / "provenance.yaml") == {"shifted-column": "printed under another noise rate"}
 
 
 def test_an_absent_file_is_named(tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emlc.records import COMPLETED, FAILED, scores, write_record
-from pipelines.settings import Run, Settings, run_spec
+from pipelines.settings import Run, Settings, method_settings, run_spec
 
 SHA256 = "0123456789abcdef" * 4
 TITLE = "UCI digits"
@@ -13,7 +13,7 @@ TITLE = "UCI digits"
 def content_of(settings: Settings, run: Run, accuracies: list[float] | str, title: str = TITLE) -> dict[str, Any]:
     """Test accuracies by epoch of a run that completed (its last epoch is the selected one), or its error."""
     content = {
-        "run": {**run._asdict(), "label": settings["methods"][run.method]["label"], "title": title},
+        "run": {**run._asdict(), "label": method_settings(settings, run.method)["label"], "title": title},
         "config": run_spec(settings, run),
         "task": {"effective_rate": 0.45678, "sha256": SHA256},
         "data": {"sha256": SHA256, "released": "1998-07"},

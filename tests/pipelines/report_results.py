@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.aggregate import main as aggregate
+from pipelines.claims import by_name
 from pipelines.claims import main as claims
 from pipelines.compare import main as compare
 from pipelines.profiles import validated
@@ -51,7 +52,8 @@ def judge(results: Path) -> None:
     }
     published = str(ROOT / "published" / "table1.csv")
     markdown, data = pages["compare_table1"]
-    compare([str(results / "table1.csv"), published, "--md", markdown, "--json", data])
+    table = str(results / "table1.json")
+    compare([str(results / "table1.csv"), published, "--table", table, "--md", markdown, "--json", data])
     claims(["--table", str(results / "table1.json"), "--md", pages["claims"][0], "--json", pages["claims"][1]])
 
 
@@ -68,9 +70,15 @@ def write_figures(results: Path) -> None:
     )
 
 
-def write_page(folder: Path, results: Path) -> Path:
+def write_page(folder: Path, results: Path, *options: str) -> Path:
     """Make the page and return it."""
     out = folder / "report.html"
     arguments = ["--runs", str(results / "runs"), "--results", str(results), "--out", str(out)]
-    assert report(["--config", str(folder / "profile.yaml"), *arguments]) == 0
+    shown = map(str, shown_files(results).values())
+    assert report(["--config", str(folder / "profile.yaml"), *arguments, "--shown", *shown, *options]) == 0
     return out
+
+
+def shown_files(results: Path) -> dict[str, Path]:
+    """What :func:`write_figures` wrote, by name."""
+    return by_name([*results.glob("figures/*"), *results.glob("timing.*")], results)

@@ -9,7 +9,7 @@ import yaml
 from emlc.cells import read_cells
 from emlc.errors import SuiteError
 from emlc.records import read_record, write_record
-from pipelines.aggregate import aggregate, as_csv, as_metrics, collect, main
+from pipelines.aggregate import aggregate, as_csv, as_metrics, collect, main, summaries
 from pipelines.profiles import validated
 from pipelines.settings import Run
 from tests.pipelines.records import SHA256, content_of, write_run
@@ -199,6 +199,30 @@ def test_a_record_of_another_configuration_is_refused(settings, runs):
     changed = validated({**settings, "training": {**settings["training"], "epochs": 99}})
     with pytest.raises(SuiteError, match=r"record\.json was run with training {.*'epochs': 2.* says {.*'epochs': 99"):
         collect(changed, runs)
+
+
+@pytest.mark.parametrize(
+    ("what", "other"), [("task", Run("mlc", "digits", "sym", 0.5, 1)), ("data", Run("ce", "digits", "asym", 0.4, 2))]
+)
+def test_runs_on_other_labels_or_other_data_are_not_compared(settings, runs, what, other):
+    path = runs / other.folder / "record.json"
+    record = read_record(path)
+    write_record(path, {**record, what: {**record[what], "sha256": "f" * 64}})
+    message = rf"ce/seed\d/record\.json and .*{other.method}/seed{other.seed}/record\.json are of different {what} "
+    with pytest.raises(SuiteError, match=message + r"\(sha256 0123456789ab and ffffffffffff\)") as caught:
+        collect(settings, runs)
+    assert "\n" not in str(caught.value)
+
+
+def test_seeds_and_splits_have_tasks_of_their_own(settings, tmp_path):
+    variants = {"overlap": {"label": "Overlap", "of": "ce", "split": "released"}}
+    both = validated({**settings, "variants": variants})
+    wanted = [Run(method, "digits", "sym", 0.5, seed) for method, seed in (("ce", 0), ("ce", 1), ("overlap", 0))]
+    for digit, which in enumerate(wanted):
+        record = read_record(write_run(tmp_path, both, which, [1.0]))
+        task = {**record["task"], "sha256": str(digit) * 64}
+        write_record(tmp_path / which.folder / "record.json", {**record, "task": task})
+    assert [item["status"] for item in summaries(both, wanted, tmp_path)] == ["completed"] * 3
 
 
 def test_records_of_runs_that_the_profile_lacks_do_not_matter(settings, runs):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from emlc.errors import SuiteError
-from pipelines.claims import main
+from pipelines.claims import by_name, main
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "published"
@@ -61,13 +61,14 @@ def edit(path, method, dataset, rate, mean):
         writer.writerows(rows)
 
 
-def judged(tmp_path, content=None, published=PUBLISHED):
+def judged(tmp_path, content=None, published=PUBLISHED, measured="*.csv"):
     """The claims by id, from the command line step."""
     results = tmp_path / "results"
     results.mkdir(exist_ok=True)
     (results / "table1.json").write_text(json.dumps(content or table(lambda *_: None)))
     outputs = ["--md", str(results / "claims.md"), "--json", str(results / "claims.json")]
     arguments = ["--table", str(results / "table1.json"), "--published", str(published), *outputs]
+    arguments += ["--measured", *map(str, results.rglob(measured))]
     assert main([*arguments, "--ledger", str(published / "claims.yaml")]) == 0
     return {entry["id"]: entry for entry in json.loads((results / "claims.json").read_text())["claims"]}
 
@@ -226,12 +227,24 @@ def test_figures_of_other_data_decide_nothing(tmp_path):
     assert (claim["measured"]["verdict"], claim["transferred"]) == ("holds", [])
 
 
+def test_files_that_another_profile_left_decide_nothing(tmp_path):
+    timing(tmp_path, one_step=1.2)
+    found = judged(tmp_path, measured="splits.csv")["faster-than-mlc"]["measured"]
+    assert found["verdict"] == "not measured"
+    assert {step["text"] for step in found["steps"]} == {"timing.csv was not made"}
+
+
+def test_measured_files_lie_below_the_results(tmp_path):
+    with pytest.raises(SuiteError, match=r"timing\.csv' is not in the subpath of .*below the folder of results"):
+        by_name([tmp_path / "elsewhere" / "timing.csv"], tmp_path / "results")
+
+
 def test_the_page_shows_every_claim_with_the_numbers(tmp_path):
     claims = judged(tmp_path, table(lambda *_: 80.0))
     page = (tmp_path / "results" / "claims.md").read_text()
     assert all(f"\n### {name}\n" in page and f"](#{name})" in page for name in claims)
     assert "does not hold; it holds for EMLC (k=1) only" in page
-    assert "- EMLC (k=5), CIFAR-10, sym 90 % (89.57 ± 0.30) > 90: no" in page
+    assert "- EMLC (k=5), CIFAR-10, Sym. 90% (89.57 ± 0.30) > 90: no" in page
     assert "**On UCI digits, not the paper's data: does not hold" in page
     again = judged(tmp_path, table(lambda *_: 80.0))
     assert again == claims

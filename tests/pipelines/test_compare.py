@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from emlc.artefacts import write_json
 from emlc.errors import SuiteError
 from pipelines.compare import main
 
@@ -70,6 +71,24 @@ def test_one_deviating_number_exits_1_and_names_the_defect(table, tmp_path):
     cell = verdict_of(content, "MLC", "CIFAR-10", "sym", 0.5)
     assert (cell["verdict"], cell["reason"], cell["defect"]["name"]) == ("deviates", "different", "untraced")
     assert cell["why"].endswith("known defect of the published number: untraced")
+
+
+def test_failed_runs_are_told_from_those_that_never_started(table, tmp_path):
+    rows = {"MLC": "80.0,0.3,2", "MLNT": ",,0", "MSLC": ",,0", "Cross-Entropy": "79.4,0.1,3"}
+    failed = {"MLC": 1, "MLNT": 3, "MSLC": 0, "Cross-Entropy": 0}
+    facts = {"dataset": "CIFAR-10", "noise_type": "sym", "noise_rate": 0.5, "mean": None, "std": None, "missing": 0}
+    cells = [{**facts, "method": name, "failed": n * [{"folder": "x", "error": "y"}]} for name, n in failed.items()]
+    about = {"profile": "x", "protocol": "paper", "selection": "last", "datasets": [], "methods": []}
+    write_json(tmp_path / "runs.json", {**about, "seeds": [0, 1, 2], "cells": cells})
+    path = table(*(f"{method},CIFAR-10,sym,0.5,{scores}" for method, scores in rows.items()))
+    page = tmp_path / "page.md"
+    _, content = report(path, tmp_path, "--table", str(tmp_path / "runs.json"), "--md", str(page))
+    found = {name: verdict_of(content, name, "CIFAR-10", "sym", 0.5) for name in rows}
+    assert [found[name]["reason"] for name in ("MLC", "MLNT", "MSLC")] == ["different", "failed", "no finished run"]
+    assert [found[name]["why"] for name in ("MLNT", "MSLC")] == ["its runs failed", "no run of the cell has finished"]
+    assert found["MLC"]["why"].endswith("; status of the measured cell: 1 of 3 runs failed")
+    assert "status" not in found["Cross-Entropy"]["why"]
+    assert "status of the measured cell: 1 of 3 runs failed" in page.read_text()
 
 
 def test_the_tolerance_is_the_users(table, tmp_path):
@@ -160,15 +179,15 @@ def test_the_page_says_the_same_as_the_data(table, tmp_path):
     page = {tuple(line[:3]): line[3:7] for line in lines if len(line) == 8}
     assert page.pop(("Method", "Dataset", "Noise")) == ["Published", "Measured", "Difference", "Verdict"]
     assert len(page) == 66
-    assert page["MLC", "CIFAR-10", "sym 90 %"] == ["67.90", "60.00 ± 0.50 (n=3)", "-7.90", "deviates (different)"]
-    assert page["EMLC (k=1)", "CIFAR-10", "sym 50 %"][1:] == [
+    assert page["MLC", "CIFAR-10", "Sym. 90%"] == ["67.90", "60.00 ± 0.50 (n=3)", "-7.90", "deviates (different)"]
+    assert page["EMLC (k=1)", "CIFAR-10", "Sym. 50%"][1:] == [
         "87.00 ± 1.00 (n=3) on Digits",
         "",
         "not comparable (dataset)",
     ]
-    assert page["EMLC (k=1)", "CIFAR-10", "sym 50 %"][0] == "91.16 ± 0.25 (n=5)"
-    assert ["sym 50 %", "CIFAR-10", "Digits", "1.00", "0.333", "3", "Cross-Entropy, MLC, EMLC (k=1)"] in lines
-    assert ["Clean only", "Digits", "sym 50 %", "78.00 ± 1.00 (n=3)"] in lines
+    assert page["EMLC (k=1)", "CIFAR-10", "Sym. 50%"][0] == "91.16 ± 0.25 (n=5)"
+    assert ["Sym. 50%", "CIFAR-10", "Digits", "1.00", "0.333", "3", "Cross-Entropy, MLC, EMLC (k=1)"] in lines
+    assert ["Clean only", "Digits", "Sym. 50%", "78.00 ± 1.00 (n=3)"] in lines
     assert "Odd\\|name" in text
     assert "## How the verdict is made" in text
 

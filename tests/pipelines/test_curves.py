@@ -106,4 +106,4 @@ def test_panels_tell_rates_apart(settings, tmp_path):
     for rate in (0.12, 0.125):
         write_run(tmp_path / "runs", both, Run("ce", "digits", "sym", rate, 0), [10.0])
     titles = [axes.get_title() for axes in draw(curves(both, tmp_path / "runs"), both).axes]
-    assert titles == ["UCI digits, sym 12%", "UCI digits, sym 12.5%"]
+    assert titles == ["UCI digits, Sym. 12%", "UCI digits, Sym. 12.5%"]

@@ -103,7 +103,7 @@ def test_the_step_writes_every_meta_gradient_and_look_ahead(trained, tmp_path):
     assert table.query("k == 5 and meta_gradient == 'fpmg-released'")["relative_error"].min() > 0.1
     text = (tmp_path / "metagrad.md").read_text()
     assert "## k = 10, momentum 0\n" in text
-    assert "L_BCE off on digits, sym 50 %, cnn-small student from scratch, " in text
+    assert "L_BCE off on digits, Sym. 50%, cnn-small student from scratch, " in text
     assert f"the call alone, {evidence_profile()['threads']} thread(s)" in text
 
 

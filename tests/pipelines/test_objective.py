@@ -7,7 +7,7 @@ import pytest
 from emlc.records import read_record, write_record
 from pipelines.evidence import figure_runs
 from pipelines.objective import bands, caption, main, objectives
-from tests.pipelines.evidence import evidence_profile
+from tests.pipelines.evidence import METHODS, evidence_profile
 
 FILES = ["fig5.csv", "fig5.png", "fig5.svg", "fig5.txt"]
 
@@ -31,6 +31,12 @@ def test_iterations_are_student_updates_of_the_first_epochs(trained):
     assert shown == {"MLC": [1, 2, 3, 4, 5], "EMLC (k=1)": [1, 2, 3, 4, 5], "EMLC (k=5)": [5]}
     (first,) = tidy.query("method == 'EMLC (k=5)'")["meta_objective"]
     assert first == float(raw(trained, "emlc-k5", 1)[0]["meta_objective"])
+
+
+def test_methods_are_called_as_the_profile_calls_them_now(trained):
+    renamed = evidence_profile(methods={**METHODS, "mlc": {**METHODS["mlc"], "label": "MLC (ours)"}})
+    tidy = objectives(renamed, trained / "runs")
+    assert list(dict.fromkeys(tidy["method"])) == ["MLC (ours)", "EMLC (k=1)", "EMLC (k=5)"]
 
 
 def test_the_step_writes_the_same_bytes_every_time(trained, tmp_path):

@@ -1,7 +1,10 @@
 """The pretraining step, and runs that start from what it makes."""
 
 import copy
+import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -10,17 +13,19 @@ import numpy as np
 import pytest
 import torch
 
+from emlc import pretraining
 from emlc.artefacts import file_digest, read_json
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays, save_arrays
 from emlc.engine.run import build_method
-from emlc.errors import DivergenceError, SuiteError
+from emlc.errors import DivergenceError, Interrupted, SuiteError
 from emlc.models import build_model
 from emlc.models.checkpoint import load_encoder, save_encoder
 from emlc.records import COMPLETED
 from emlc.tasks import save_task
 from pipelines.experiment import build_recipe, execute
 from pipelines.inject import draw_task
+from pipelines.interrupts import Keep
 from pipelines.metagrad import prepared
 from pipelines.pretrain import main, pretrain_dataset
 from pipelines.probe import observe
@@ -32,11 +37,11 @@ CPU = torch.device("cpu")
 RUN = Run("emlc-k5", "digits", "sym", 0.5, 0)
 
 
-def profile(**pretraining):
+def profile(**block):
     """The tiny profile, started from SimCLR, but for Cross-Entropy."""
     settings = copy.deepcopy(tiny_profile(initialisation="simclr"))
     recipe = {"epochs": 2, "batch_size": 16, "lr": 0.05, "warm_up_epochs": 1}
-    settings["datasets"]["digits"]["pretraining"] = pretraining or recipe
+    settings["datasets"]["digits"]["pretraining"] = block or recipe
     settings["methods"]["cross-entropy"]["initialisation"] = "scratch"
     return settings
 
@@ -86,6 +91,45 @@ def test_checkpoint_and_record(data, encoder, tmp_path):
     assert content["epoch"] == 2
     assert content["opt"]["data"] == record["data"]
     assert load_encoder(out, build_model("cnn-small", 7, 1, torch.Generator(), width=4)) == 18
+
+
+def test_a_signal_ends_the_step_at_hand_and_the_next_start_goes_on(data, encoder, tmp_path, monkeypatch, capsys):
+    out, kept = tmp_path / "digits.pt", tmp_path / "kept"
+    argv = ["--config", str(write_yaml(tmp_path / "profile.yaml", profile())), "--dataset", "digits"]
+    argv += ["--data", str(data), "--out", str(out), "--checkpoints", str(kept)]
+    steps, step = itertools.count(1), pretraining._step
+
+    def signalled(*arguments):
+        if next(steps) == 7:  # the second of the second epoch
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)
+
+    monkeypatch.setattr(pretraining, "_step", signalled)
+    assert main(argv) == 143
+    goes_on = f"stopped as asked; the next start goes on from {kept / 'digits.pt'}\n"
+    assert capsys.readouterr().err == f"SIGTERM: {goes_on}"
+    assert not out.exists()
+    assert main(argv) == 0
+    assert next(steps) == 11  # two epochs of five
+    assert out.read_bytes() == encoder.read_bytes()
+    timing = read_json(tmp_path / "digits.json")["timing"]
+    assert (timing["resumed"], len(timing["seconds_per_epoch"])) == (1, 2)
+    assert timing["total_seconds"] > sum(timing["seconds_per_epoch"])
+
+
+def test_a_checkpoint_is_of_one_pretraining(data, tmp_path, caplog, monkeypatch):
+    def start(stopped, **changes):
+        settings = validated(profile(**{"epochs": 2, "batch_size": 16, "lr": 0.05, "warm_up_epochs": 1, **changes}))
+        keep = Keep(tmp_path / "kept.pt", lambda: stopped)
+        return pretrain_dataset(settings, "digits", data, tmp_path / "out.pt", keep)["timing"]["resumed"]
+
+    with pytest.raises(Interrupted):
+        start(True)
+    assert start(False, lr=0.06) == 0
+    assert "is of another run (config differ); the run starts anew" in caplog.messages[0]
+    monkeypatch.setattr("pipelines.pretrain.sources", lambda _: ["README.md"])
+    assert start(False, lr=0.06) == 0
+    assert "is of another run (sources differ); the run starts anew" in caplog.messages[1]
 
 
 def test_labels_play_no_part(encoder, tmp_path):

@@ -136,10 +136,13 @@ HUMAN_LABELS = {"cifar10": "data/cifar10n.dvc", "cifar100": "data/cifar100n.dvc"
 
 
 @pytest.mark.parametrize(("profile", "base"), [(HUMAN, PAPER), (HUMAN_JPEG, JPEG)], ids=["official", "jpeg"])
-def test_human_noise_profiles_differ_in_columns_and_table_only(profile, base):
+def test_human_noise_profiles_differ_in_columns_table_and_figures_only(profile, base):
     human, like = load_settings([profile]), load_settings([base])
     assert human.pop("table") == {"name": "table_cifarn", "title": "Human label noise (CIFAR-N)"}
     assert human.pop("profile") != like.pop("profile")
+    for table1_only in ("figures", "variants"):
+        assert table1_only not in human
+        like.pop(table1_only, None)
     columns = human.pop("columns")
     assert {column["dataset"] for column in columns} == {column["dataset"] for column in like.pop("columns")}
     for name, dataset in human["datasets"].items():

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from emlc.artefacts import write_json
 from emlc.cells import read_published
 from emlc.errors import SuiteError
-from pipelines.profiles import load_settings
+from pipelines.aggregate import aggregate, collect
+from pipelines.profiles import load_settings, validated
 from pipelines.report import context, main, render
-from tests.pipelines.report_results import SCORES, write_page, write_results
+from pipelines.table import as_markdown, read_table
+from tests.pipelines.report_results import COLUMNS, METHODS, SCORES, shown_files, write_page, write_results
+from tests.tiny import tiny_profile, write_yaml
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -90,7 +94,7 @@ def cell_of(page, dataset, method, column):
 
 
 def test_every_measured_number_is_that_of_the_csv(made, page):
-    columns = {"sym": "50 % symmetric", "asym": "40 % asymmetric"}
+    columns = {"sym": "50%", "asym": "Asym. 40%"}
     table = lines(made[1] / "table1.csv")
     assert len(table) == 8
     for line in table:
@@ -105,9 +109,7 @@ def test_every_measured_number_is_that_of_the_csv(made, page):
 
 
 def test_every_published_number_stands_in_its_cell(page):
-    names = {("sym", rate): f"{100 * rate:g} % symmetric" for rate in (0.2, 0.5, 0.8, 0.9)} | {
-        ("asym", 0.4): "40 % asymmetric"
-    }
+    names = {("sym", rate): f"{100 * rate:g}%" for rate in (0.2, 0.5, 0.8, 0.9)} | {("asym", 0.4): "Asym. 40%"}
     cells = read_published(ROOT / "published" / "table1.csv")
     for cell in cells:
         (shown,) = page.find(
@@ -122,8 +124,21 @@ def test_every_published_number_stands_in_its_cell(page):
         assert row[3].split(" ")[0] == f"{cell.mean:.2f}"
 
 
+def test_rows_and_columns_are_those_of_the_table(made, page):
+    published = read_published(ROOT / "published" / "table1.csv")
+    text = as_markdown(read_table(made[1] / "table1.json"), published).split("## ")[1]
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    (grid,) = [table for table in page.find("table") if table.get("data-dataset") == "UCI digits"]
+    head, body = (
+        [th["text"].strip() for th in page.find("th", grid, scope=scope) if th["within"][-3] is grid]
+        for scope in ("col", "row")
+    )
+    assert head == rows[0]
+    assert body == [row[0] for row in rows[1:] if not row[0].startswith("↳")]
+
+
 def test_a_cell_opens_to_its_seeds_and_records(made, page):
-    cell = cell_of(page, "UCI digits", "Clean only", "50 % symmetric")
+    cell = cell_of(page, "UCI digits", "Clean only", "50%")
     (button,) = page.find("button", cell)
     assert button["aria-expanded"] == "false"
     (details,) = page.find("tr", id=button["aria-controls"])
@@ -137,7 +152,7 @@ def test_a_cell_opens_to_its_seeds_and_records(made, page):
 
 
 def test_failed_runs_show_their_error_as_text(page):
-    (button,) = page.find("button", cell_of(page, "UCI digits", "MLC", "50 % symmetric"))
+    (button,) = page.find("button", cell_of(page, "UCI digits", "MLC", "50%"))
     (details,) = page.find("tr", id=button["aria-controls"])
     assert "DivergenceError: <x> & nan" in details["text"]
     assert page.find("x") == []
@@ -181,6 +196,52 @@ def test_how_to_make_each_piece_again_is_told_of_what_there_is(page):
     ):
         assert command in section["text"]
     assert "pipelines.recovery" not in section["text"]
+
+
+def test_the_commands_name_the_profile(made):
+    folder, results, _ = made
+    text = write_page(folder, results, "--configfile", "config/a b.yaml", "config/c.yaml").read_text(encoding="utf-8")
+    (section,) = Page(text).find("section", **{"aria-labelledby": "rerun"})
+    call = "snakemake --cores 2 --configfile 'config/a b.yaml' config/c.yaml -- "
+    assert section["text"].count(call) == section["text"].count("snakemake --cores 2 ") > 5
+
+
+def test_files_that_another_profile_left_are_not_shown(made):
+    folder, results, _ = made
+    shown = {name: path for name, path in shown_files(results).items() if "timing" not in name}
+    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results, shown)
+    assert [page["name"] for page in content["pages"] if page["html"] or page["data"]] == []
+    assert [figure["name"] for figure in content["figures"] if figure["image"] and figure["data"]] == ["fig5"]
+    assert list(content["rerun"]) == [
+        *("report.html", "table1.md", "compare_table1.md", "claims.md"),
+        "figures/fig5.svg",
+    ]
+
+
+def test_a_table_that_the_paper_does_not_have_gets_its_page(tmp_path):
+    results = write_results(tmp_path)
+    (results / "table1.json").rename(results / "table_own.json")
+    profile = tiny_profile(methods=METHODS, columns=COLUMNS, seeds=[0, 1, 2])
+    write_yaml(tmp_path / "profile.yaml", profile | {"table": {"name": "table_own", "title": "Own labels"}})
+    (results / "compare_table1.json").write_text("left by another profile")
+    page = Page(write_page(tmp_path, results).read_text(encoding="utf-8"))
+    assert page.find("h2", id="table")[0]["text"] == "Own labels"
+    assert [table["data-dataset"] for table in page.find("table", **{"class": "grid"})] == ["UCI digits"]
+    assert "The paper prints no number" in page.find("section", **{"aria-labelledby": "verdicts"})[0]["text"]
+    assert page.find("span", **{"class": "published"}) == []
+    rerun = page.find("section", **{"aria-labelledby": "rerun"})[0]["text"]
+    assert "results/table_own.md" in rerun
+    assert "table1.md" not in rerun
+
+
+def test_a_renamed_method_keeps_its_records(tmp_path):
+    results = write_results(tmp_path)
+    renamed = {**METHODS, "mlc": {**METHODS["mlc"], "label": "MLC (ours)"}}
+    settings = validated(tiny_profile(methods=renamed, columns=COLUMNS, seeds=[0, 1, 2]))
+    write_json(results / "table1.json", aggregate(settings, collect(settings, results / "runs")))
+    section = context(settings, results / "runs", results, {})["sections"][0]
+    seeds = {row["method"]: row["cells"][0]["seeds"] for row in section["rows"]}
+    assert [len(seeds[method]) for method in ("Cross-Entropy", "MLC (ours)", "MLC")] == [3, 3, 0]
 
 
 def test_what_was_not_made_is_said(page):
@@ -246,13 +307,13 @@ def test_the_bytes_depend_on_the_files_only(made):
 
 def test_the_papers_own_data_gets_verdicts_and_differences(made):
     folder, results, _ = made
-    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results)
+    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results, {})
     section = next(section for section in content["sections"] if section["title"] == "CIFAR-10")
     cell = section["rows"][0]["cells"][0]
     assert (section["own"], cell["measured"], cell["verdict"]["verdict"]) == (True, None, "not run")
     cell["measured"] = {"mean": 85.8, "std": None, "n_seeds": 1, "failed": [], "missing": 0}
     cell["difference"] = -1.0
-    assert "Difference -1.00 points" in render(content)
+    assert "Difference -1.00 points" in render({**content, "snakemake": "snakemake"})
 
 
 def test_missing_or_damaged_files_get_one_clear_line(tmp_path):

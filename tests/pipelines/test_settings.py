@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from emlc.errors import SuiteError
+from pipelines.plots import STYLES
 from pipelines.profiles import load_settings, validated
 from pipelines.settings import (
     DEFAULT_PROFILE,
@@ -86,6 +87,9 @@ BAD = {
     "methods: {new: {label: New}}": r"config key methods\.new: 'implementation' is a required property",
     "methods: {mlc: {implementation: os.path}}": r"config key methods\.mlc\.implementation: 'os\.path' does not match",
     "methods: {mlc: {label: 'M|C'}}": r"config key methods\.mlc\.label: 'M\|C' does not match",
+    "figures: {fig5: {methods: [mlc, mlnt, mslc, fasten, emlc-k1, emlc-k5]}}": (
+        r"config key figures\.fig5\.methods: \['mlc', .*, 'emlc-k5'\] is too long"
+    ),
     "methods: null": r"config key methods: None is not of type 'object'",
     "epochs: 3": r"config key the profile: .*'epochs' was unexpected",
     "1: x": r"config key the profile: .*1 was unexpected",
@@ -110,9 +114,9 @@ def test_a_missing_key_is_named(key):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"over\.yaml is not a profile: it must be a mapping of keys"),
-        (b"- 1", r"over\.yaml is not a profile: it must be a mapping of keys"),
-        (b"text", r"over\.yaml is not a profile: it must be a mapping of keys"),
+        (b"", r"over\.yaml is no mapping of keys to values; the files in config/ are examples"),
+        (b"- 1", r"over\.yaml is no mapping of keys to values; the files in config/ are examples"),
+        (b"text", r"over\.yaml is no mapping of keys to values; the files in config/ are examples"),
         (b"a: [", r"over\.yaml is not valid YAML: while parsing"),
         (b"a: 1\n b: 2", r"over\.yaml is not valid YAML: .* line 2"),
         (b"a: !!python/object:os.system x", r"over\.yaml is not valid YAML: could not determine a constructor"),
@@ -502,6 +506,11 @@ def test_figures_and_ablations_name_methods_and_datasets_of_the_profile(evidence
     with pytest.raises(SuiteError) as caught:
         validated(tiny_profile(variants={"longer": VARIANTS["longer"]}, **evidence))
     assert str(caught.value) == message
+
+
+def test_figures_1_and_5_have_a_style_for_every_line():
+    lines = json.loads((ROOT / "config" / "schema.json").read_text())["$defs"]["lines"]
+    assert lines["properties"]["methods"]["maxItems"] == len(STYLES)
 
 
 @pytest.mark.parametrize(

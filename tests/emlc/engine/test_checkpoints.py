@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from emlc.artefacts import sha256_bytes
-from emlc.engine.checkpoints import Checkpoints, read_checkpoint, stacked, unstacked
+from emlc.engine.checkpoints import read_checkpoint, stacked, unstacked
 from emlc.engine.contract import Method
 from emlc.engine.history import History
+from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import train
 from emlc.errors import Interrupted
 from tests.emlc.engine.test_run import CPU, RECIPE, VARIANTS, Session, assert_identical
@@ -33,8 +34,8 @@ class Moody(Checkpoints):
         super().__init__(path, IDENTITY, 1.0, stopped)
         self.coin = coin
 
-    def _keep(self, method, feed, history, pause):
-        super()._keep(method, feed, history, 0 if self.coin.random() < 0.5 else math.inf)
+    def _keep(self, work, history, pause):
+        super()._keep(work, history, 0 if self.coin.random() < 0.5 else math.inf)
 
 
 def attempt(recipe, path, steps, coin):

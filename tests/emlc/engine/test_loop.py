@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from emlc.engine.checkpoints import Keeper
 from emlc.engine.contract import Batch, Method, Training, set_learning_rate, student_sgd
+from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Feed, History, select_epoch, train
 from emlc.engine.streams import ImageSet, Stream
 from emlc.errors import DivergenceError, SuiteError

@@ -49,8 +49,8 @@ def test_a_claim_must_hold_for_each_member_of_its_group(tmp_path):
     found = judge(claim, read.groups, table_functions(PRINTED, PRINTED))
     assert (found.verdict, found.only) == ("does not hold", ("one",))
     assert [step.text for step in found.steps] == [
-        "one, A, sym 90 % (90.71 ± 0.07) > 90",
-        "two, A, sym 90 % (89.57) > 90",
+        "one, A, Sym. 90% (90.71 ± 0.07) > 90",
+        "two, A, Sym. 90% (89.57) > 90",
     ]
     better = [Cell("two", "A", "sym", 0.9, 90.01), *(cell for cell in PRINTED if cell.method != "two")]
     assert judge(claim, read.groups, table_functions(better, PRINTED)).verdict == "holds"
@@ -72,13 +72,13 @@ def test_part_of_the_numbers_may_decide(tmp_path, known, verdict):
 def test_best_takes_all_that_the_paper_prints_in_the_column():
     best = table_functions(PRINTED, PRINTED)["best"]
     assert (best(["old", "one"], "A", "sym", 0.9).value, best(["old", "one"], "A", "sym", 0.5).value) == (90.71, 88.0)
-    assert best(["old", "one"], "A", "sym", 0.9).label == "one, A, sym 90 %"
+    assert best(["old", "one"], "A", "sym", 0.9).label == "one, A, Sym. 90%"
     without = table_functions([cell for cell in PRINTED if cell.method != "old"], PRINTED)
-    with pytest.raises(MissingNumberError, match="no number for old, A, sym 90 %"):
+    with pytest.raises(MissingNumberError, match=r"no number for old, A, Sym\. 90%"):
         without["best"](["old", "one"], "A", "sym", 0.9)
-    with pytest.raises(SuiteError, match="prints no cell of one in A, sym 50 %"):
+    with pytest.raises(SuiteError, match=r"prints no cell of one in A, Sym\. 50%"):
         best(["one"], "A", "sym", 0.5)
-    with pytest.raises(SuiteError, match="prints no cell three, A, sym 90 %"):
+    with pytest.raises(SuiteError, match=r"prints no cell three, A, Sym\. 90%"):
         without["cell"]("three", "A", "sym", 0.9)
 
 
@@ -91,7 +91,7 @@ def test_another_dataset_stands_in_under_its_own_name():
     stand_in = on_dataset(own, "Digits", PRINTED)
     assert [(cell.dataset, cell.mean) for cell in stand_in] == [("A", 70.0)]
     read = table_functions(stand_in, PRINTED, "Digits")["cell"]("one", "A", "sym", 0.9)
-    assert (read.value, read.label) == (70.0, "one, Digits, sym 90 %")
+    assert (read.value, read.label) == (70.0, "one, Digits, Sym. 90%")
 
 
 def test_defects_are_counted_by_any_of_their_names():
@@ -108,11 +108,10 @@ def test_defects_are_counted_by_any_of_their_names():
 
 
 def test_numbers_of_files(tmp_path):
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "fig5.csv").write_text(
-        "method,epoch,loss,note\nMLC,0,3,x\nMLC,1,1,x\nMLC,1,2,x\nEMLC,1,,x\n"
-    )
-    read = file_functions(tmp_path, "{file} was not made")
+    path = tmp_path / "numbers.csv"
+    path.write_text("method,epoch,loss,note\nMLC,0,3,x\nMLC,1,1,x\nMLC,1,2,x\nEMLC,1,,x\n")
+    (tmp_path / "fig6.csv").write_text("loss\n1\n")
+    read = file_functions({"figures/fig5.csv": path}, "{file} was not made")
     assert read["value"]("figures/fig5", "loss", method="MLC", epoch=0).value == 3
     assert read["average"]("figures/fig5", "loss", method="MLC").value == 2
     assert read["least"]("figures/fig5", "loss", method="MLC").value == 1
@@ -142,7 +141,7 @@ def test_refusals_say_why():
 def test_numbers_of_other_publications():
     elsewhere = elsewhere_function(PRINTED)["elsewhere"]
     assert elsewhere("old", "A", "sym", 0.9).value == 79.52
-    with pytest.raises(SuiteError, match="no number published elsewhere is at hand for old, A, sym 20 %"):
+    with pytest.raises(SuiteError, match=r"no number published elsewhere is at hand for old, A, Sym\. 20%"):
         elsewhere("old", "A", "sym", 0.2)
 
 
@@ -168,7 +167,7 @@ def test_a_ledger_that_breaks_the_rules_gets_one_clear_line(tmp_path, changes, m
 
 def test_a_mistake_that_shows_when_judged_names_the_claim(tmp_path):
     read = ledger(tmp_path, expression="cell(each, 'B', 'sym', 0.9) > 90")
-    with pytest.raises(SuiteError, match="claim above-90: the paper prints no cell one, B, sym 90 %"):
+    with pytest.raises(SuiteError, match=r"claim above-90: the paper prints no cell one, B, Sym\. 90%"):
         judge(read.claims[0], read.groups, table_functions(PRINTED, PRINTED))
 
 
