@@ -5,6 +5,7 @@ import os
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from emlc.errors import SuiteError
 from pipelines.devices import device_name, open_device, use_reproducible_kernels, versions
 
 if TYPE_CHECKING:
@@ -23,13 +24,21 @@ def add_workload(parser: argparse.ArgumentParser) -> None:
 
 
 def open_workload(args: argparse.Namespace, image: tuple[int, int, int]) -> "Workload":
-    """Return the workload that the options describe, for images of a shape, with its device ready."""
+    """Return the workload that the options describe, for images of a shape, with its device ready.
+
+    Raises
+    ------
+    SuiteError
+        If it is to be a GPU and there is none.
+    """
     use_reproducible_kernels()
     import torch
 
     from emlc.precision import memory_format
     from pipelines.bench.cases import Workload
 
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise SuiteError("PyTorch sees no GPU here; leave out --device cuda")
     open_device(args.device, args.threads)
     first = Workload(args.model, args.width, args.batch, image, args.device, args.precision, channels_last=False)
     trained_so = memory_format(first.network("student"), torch.device(args.device)) is torch.channels_last

@@ -131,6 +131,13 @@ def test_emlc_over_mlc_pairs_the_rounds():
     assert [cell.strip() for cell in cells[1:3]] == ["EMLC k=1 taped", "1"]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("program", [main, loops.main])
+def test_a_missing_gpu_is_one_line(program):
+    with pytest.raises(SuiteError, match="PyTorch sees no GPU here; leave out --device cuda"):
+        program(["--device", "cuda"])
+
+
 def test_an_unknown_case_is_one_line():
     with pytest.raises(SuiteError, match="unknown case 'EMLC'; known: MLC; "):
         main(["--cases", "EMLC"])
