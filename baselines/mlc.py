@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
-from emlc.errors import SuiteError
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
 from emlc.models import undrawn
+from emlc.records.errors import SuiteError
 
 
 @dataclass(frozen=True)

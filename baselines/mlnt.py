@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
-from emlc.errors import SuiteError
-from emlc.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
+from emlc.metagrad.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
+from emlc.records.errors import SuiteError
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.weight_net import WeightNet, virtual_step
 from emlc.engine.contract import Batch, Method, Setting, student_sgd
-from emlc.errors import SuiteError
 from emlc.metagrad import surrogate_loss
 from emlc.metagrad.tape import Tape
-from emlc.weight_net import WeightNet, virtual_step
+from emlc.records.errors import SuiteError
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.weight_net import WeightNet, virtual_step
 from emlc.engine.contract import Batch, Method, Setting, student_sgd
 from emlc.metagrad.tape import Tape
-from emlc.weight_net import WeightNet, virtual_step
 
 
 @dataclass(frozen=True)

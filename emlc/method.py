@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
-from emlc.errors import SuiteError
-from emlc.meta_scale import META_SCALES
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
 from emlc.metagrad.forward import FORWARDS
+from emlc.metagrad.meta_scale import META_SCALES
+from emlc.records.errors import SuiteError
 from emlc.teacher import CORRUPTIONS, GATES, StudentFeatures, Teacher
 
 
@@ -35,7 +35,7 @@ class Options:
         Of the three losses of equation 12. With `meta_scale` ``parity``, which sets the meta-gradient's length itself,
         `meta_weight` only says whether there is one.
     meta_scale : str
-        A key of :data:`emlc.meta_scale.META_SCALES`: the meta-gradient as it is (``paper``), or as long as the
+        A key of :data:`emlc.metagrad.meta_scale.META_SCALES`: the meta-gradient as it is (``paper``), or as long as the
         supervised one (``parity``).
     clean_statistics : bool
         Whether the student's running statistics see the clean batch too, as in the released code.

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from emlc.artefacts import atomic_path, write_text
-from emlc.cells import noise_name
-from emlc.records import COMPLETED
-from emlc.statistics import paired_difference
+from emlc.judging.cells import noise_name
+from emlc.judging.statistics import paired_difference
+from emlc.records.artefacts import atomic_path, write_text
+from emlc.records.record import COMPLETED
 from pipelines.aggregate import summaries
-from pipelines.cli import Parser, run
-from pipelines.evidence import ablation_runs, gradient_runs
+from pipelines.evidence.runs import ablation_runs, gradient_runs
+from pipelines.machine.cli import Parser, run
 from pipelines.probe import Probe, probes
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_title, method_settings
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings, dataset_title, method_settings
 
 COLUMNS = [
     "question", "method", "label", "reference", "n", "mean", "std", "difference", "low", "high", "p", "accuracies",
@@ -132,7 +132,7 @@ def _interval(row: Any) -> str:
 
 
 def _gradient_page(norms: pd.DataFrame) -> str:
-    from pipelines.observation import GRADIENT_STEPS
+    from pipelines.evidence.observation import GRADIENT_STEPS
 
     groups = norms.groupby(["epoch", "label", "part"], sort=False)["ratio"]
     summary = groups.agg(["median", "min", "max"]).reset_index()

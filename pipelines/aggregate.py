@@ -7,13 +7,13 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emlc.artefacts import write_json, write_text
-from emlc.cells import RESULT_COLUMNS
-from emlc.errors import SuiteError
-from emlc.records import COMPLETED, read_record
-from pipelines.cli import Parser, run
-from pipelines.profiles import load_settings
-from pipelines.settings import (
+from emlc.judging.cells import RESULT_COLUMNS
+from emlc.records.artefacts import write_json, write_text
+from emlc.records.errors import SuiteError
+from emlc.records.record import COMPLETED, read_record
+from pipelines.machine.cli import Parser, run
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import (
     DEFAULT_PROFILE,
     Run,
     Settings,

@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emlc.artefacts import write_json, write_text
-from emlc.cells import Cell, read_published
-from emlc.errors import SuiteError
-from emlc.ledger.claims import UNKNOWN, Claim, Finding, Ledger, judge, judge_remark
-from emlc.ledger.evidence import (
+from emlc.judging.cells import Cell, read_published
+from emlc.judging.ledger.claims import UNKNOWN, Claim, Finding, Ledger, judge, judge_remark
+from emlc.judging.ledger.evidence import (
     Functions,
     defects_function,
     elsewhere_function,
@@ -23,11 +21,13 @@ from emlc.ledger.evidence import (
     on_dataset,
     table_functions,
 )
-from emlc.ledger.reading import read_ledger
-from emlc.provenance import read_provenance
-from pipelines.claims_page import as_markdown, summary
-from pipelines.cli import Parser, run
-from pipelines.settings import ROOT
+from emlc.judging.ledger.reading import read_ledger
+from emlc.judging.provenance import read_provenance
+from emlc.records.artefacts import write_json, write_text
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, run
+from pipelines.page.claims import as_markdown, summary
+from pipelines.profile.settings import ROOT
 from pipelines.table import read_table
 
 NOT_PRINTED = "no number printed"

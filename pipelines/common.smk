@@ -2,18 +2,18 @@ import json
 
 from snakemake.exceptions import WorkflowError
 
-from emlc.artefacts import write_text
+from emlc.records.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
-from emlc.errors import SuiteError
-from pipelines.environment import use_this_interpreter
-from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
-from pipelines.folders import listing_digest
-from pipelines.leftovers import delete_checkpoints
+from emlc.records.errors import SuiteError
+from pipelines.machine.environment import use_this_interpreter
+from pipelines.evidence.runs import ablation_runs, figure_runs, gradient_runs
+from pipelines.workflow.folders import listing_digest
+from pipelines.workflow.leftovers import delete_checkpoints
 from pipelines.plan import check_disk, plan
-from pipelines.pointers import read_pointer
-from pipelines.profiles import validated
-from pipelines.settings import (
+from pipelines.fetching.pointers import read_pointer
+from pipelines.profile.load import validated
+from pipelines.profile.settings import (
     ROOT,
     SIMCLR,
     Run,
@@ -32,7 +32,7 @@ from pipelines.settings import (
     task_folder,
     task_spec,
 )
-from pipelines.sources import sources
+from pipelines.workflow.sources import sources
 
 use_this_interpreter()
 

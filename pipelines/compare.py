@@ -3,10 +3,10 @@
 ``python -m pipelines.compare RESULT.csv PUBLISHED.csv [--table RESULT.json] [--json OUT] [--md OUT]
 [--tolerance POINTS]``
 
-The rule of the verdicts is `emlc.verdicts.RULE`: a test of equivalence and one of difference and, where they cannot
-tell, the tolerance on the means. A ``provenance.yaml`` beside PUBLISHED.csv names the published numbers with known
-defects; RESULT.json, the same table with its runs, names those that failed. Exit status: 0 every comparable cell is
-reproduced, 1 at least one deviates, 2 bad usage or unreadable input.
+The rule of the verdicts is `emlc.judging.verdicts.RULE`: a test of equivalence and one of difference and, where they
+cannot tell, the tolerance on the means. A ``provenance.yaml`` beside PUBLISHED.csv names the published numbers with
+known defects; RESULT.json, the same table with its runs, names those that failed. Exit status: 0 every comparable cell
+is reproduced, 1 at least one deviates, 2 bad usage or unreadable input.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from emlc.artefacts import write_json, write_text
-from emlc.cells import PUBLISHED_COLUMNS, RESULT_COLUMNS, Cell, read_cells, read_published
-from emlc.comparison import DEFAULT_TOLERANCE, Comparison, RankAgreement, Row, compare, rank_agreement
-from emlc.errors import SuiteError
-from emlc.provenance import Absence, read_absences, read_provenance
-from emlc.verdicts import DEVIATES, RULE, SIGNIFICANCE, judge
-from pipelines.cli import Parser, run
-from pipelines.compare_page import as_markdown, summary
+from emlc.judging.cells import PUBLISHED_COLUMNS, RESULT_COLUMNS, Cell, read_cells, read_published
+from emlc.judging.comparison import DEFAULT_TOLERANCE, Comparison, RankAgreement, Row, compare, rank_agreement
+from emlc.judging.provenance import Absence, read_absences, read_provenance
+from emlc.judging.verdicts import DEVIATES, RULE, SIGNIFICANCE, judge
+from emlc.records.artefacts import write_json, write_text
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, run
+from pipelines.page.comparison import as_markdown, summary
 from pipelines.table import read_table
 
 __all__ = ["as_json", "as_markdown", "compare", "judge", "main", "rank_agreement", "read_cells", "summary"]

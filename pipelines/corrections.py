@@ -7,12 +7,12 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from pipelines.cli import run
-from pipelines.evidence import figure_runs
-from pipelines.plots import STYLES, figure_parser, new_figure, place, save_figure, styled
+from pipelines.evidence.plots import STYLES, figure_parser, new_figure, place, save_figure, styled
+from pipelines.evidence.runs import figure_runs
+from pipelines.machine.cli import run
 from pipelines.probe import probes
-from pipelines.profiles import load_settings
-from pipelines.settings import Settings, method_settings
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import Settings, method_settings
 
 BINS = 20
 GROUPS = ("clean", "corrupted")

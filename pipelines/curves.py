@@ -8,13 +8,13 @@ import matplotlib.figure
 import pandas as pd
 import seaborn as sns
 
-from emlc.artefacts import atomic_path
-from emlc.cells import noise_name
-from emlc.records import COMPLETED
+from emlc.judging.cells import noise_name
+from emlc.records.artefacts import atomic_path
+from emlc.records.record import COMPLETED
 from pipelines.aggregate import collect
-from pipelines.cli import Parser, run
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Settings, dataset_title
+from pipelines.machine.cli import Parser, run
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Settings, dataset_title
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 AXES = ["dataset", "noise", "rate"]

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
-from emlc.artefacts import canonical_json, file_digest, sha256_bytes, write_text
-from emlc.errors import SuiteError
-from emlc.records import read_record
-from pipelines.cli import Parser, run
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
+from emlc.records.artefacts import canonical_json, file_digest, sha256_bytes, write_text
+from emlc.records.errors import SuiteError
+from emlc.records.record import read_record
+from pipelines.machine.cli import Parser, run
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
 
 HEADER = ["Workflow", "Kills", "Runs resumed", "Table (sha256)", "Scores (sha256)", "As the first"]
 PROFILE = "determinism.json"

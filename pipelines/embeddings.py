@@ -8,13 +8,13 @@ import pandas as pd
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-from emlc.seeds import derive_seed
-from pipelines.cli import run
-from pipelines.evidence import figure_runs
-from pipelines.plots import count, figure_parser, new_figure, place, save_figure, styled
+from emlc.tasks.seeds import derive_seed
+from pipelines.evidence.plots import count, figure_parser, new_figure, place, save_figure, styled
+from pipelines.evidence.runs import figure_runs
+from pipelines.machine.cli import run
 from pipelines.probe import Probe, probes
-from pipelines.profiles import load_settings
-from pipelines.settings import Settings, method_settings
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import Settings, method_settings
 
 PERPLEXITY = 30
 COLOURS = (

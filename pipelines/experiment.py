@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from emlc.artefacts import file_digest, sha256_bytes
 from emlc.data import Arrays, Dataset, open_dataset
 from emlc.data.store import load_arrays
 from emlc.engine.checkpoints import forget
@@ -18,12 +17,13 @@ from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import select_epoch
 from emlc.engine.run import Recipe, initial_network
 from emlc.engine.run import run as train_recipe
-from emlc.errors import SuiteError
-from emlc.records import COMPLETED, FAILED, scores
-from emlc.tasks import Task, load_task
-from pipelines.devices import device_name, open_device, versions
-from pipelines.interrupts import Keep
-from pipelines.settings import (
+from emlc.records.artefacts import file_digest, sha256_bytes
+from emlc.records.errors import SuiteError
+from emlc.records.record import COMPLETED, FAILED, scores
+from emlc.tasks.draw import Task, load_task
+from pipelines.machine.devices import device_name, open_device, versions
+from pipelines.machine.interrupts import Keep
+from pipelines.profile.settings import (
     ROOT,
     SIMCLR,
     Run,
@@ -46,7 +46,7 @@ class Opened(NamedTuple):
     Attributes
     ----------
     spec : dict
-        :func:`pipelines.settings.run_spec`.
+        :func:`pipelines.profile.settings.run_spec`.
     dataset : Dataset
     arrays : Arrays
     checksum : str
@@ -160,7 +160,7 @@ def _check_start(initialisation: str, pretrained: Path | None) -> None:
 
 
 def build_recipe(spec: dict[str, Any], dataset: Dataset, seed: int, pretrained: Path | None = None) -> Recipe:
-    """Return the recipe of a run from its spec (:func:`pipelines.settings.run_spec`)."""
+    """Return the recipe of a run from its spec (:func:`pipelines.profile.settings.run_spec`)."""
     training = {**spec["training"], "milestones": tuple(spec["training"].get("milestones", ()))}
     return Recipe(
         implementation=spec["implementation"],

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.cli import Parser, run
+from pipelines.machine.cli import Parser, run
 from pipelines.table import read_table
 
 

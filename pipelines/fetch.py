@@ -15,11 +15,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from emlc.artefacts import atomic_path
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
-from pipelines.download import download
-from pipelines.pointers import Pointer, find_damage, how_to_replace, is_url, read_pointer
+from emlc.records.artefacts import atomic_path
+from emlc.records.errors import SuiteError
+from pipelines.fetching.download import download
+from pipelines.fetching.pointers import Pointer, find_damage, how_to_replace, is_url, read_pointer
+from pipelines.machine.cli import Parser, run
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from emlc.data import open_dataset
 from emlc.data.human import prepare_human_labels, save_human_labels
-from pipelines.cli import Parser, run
-from pipelines.pointers import read_pointer, require_file
+from pipelines.fetching.pointers import read_pointer, require_file
+from pipelines.machine.cli import Parser, run
 from pipelines.prepare import source_files
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT, dataset_options, human_labels
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, dataset_options, human_labels
 
 
 def main(argv: Sequence[str]) -> int:

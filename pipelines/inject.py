@@ -7,13 +7,13 @@ from emlc.data import Arrays, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.data.human import load_human_labels
 from emlc.data.store import load_arrays
-from emlc.errors import SuiteError
-from emlc.splits import SPLITS
-from emlc.tasks import Task, TaskSpec, make_task, make_task_from_labels, save_task
-from pipelines.cli import Parser
-from pipelines.cli import run as run_step
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, task_spec
+from emlc.records.errors import SuiteError
+from emlc.tasks.draw import Task, TaskSpec, make_task, make_task_from_labels, save_task
+from emlc.tasks.splits import SPLITS
+from pipelines.machine.cli import Parser
+from pipelines.machine.cli import run as run_step
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings, dataset_options, task_spec
 
 
 def draw_task(
@@ -36,7 +36,7 @@ def draw_task(
     human : Path, optional
         The dataset's human labels (:mod:`pipelines.human`), for noise that is one of them.
     split : str, optional
-        In place of the protocol's, a key of :data:`emlc.splits.SPLITS`.
+        In place of the protocol's, a key of :data:`emlc.tasks.splits.SPLITS`.
 
     Raises
     ------

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from emlc.artefacts import atomic_path
-from emlc.errors import SuiteError
-from emlc.records import check_files, read_record
-from pipelines.cli import Parser, run
-from pipelines.settings import ROOT
+from emlc.records.artefacts import atomic_path
+from emlc.records.errors import SuiteError
+from emlc.records.record import check_files, read_record
+from pipelines.machine.cli import Parser, run
+from pipelines.profile.settings import ROOT
 
 INPUTS = ("data", "tasks", "pretrained")
 """Folders of a results folder besides ``runs``, in the order in which the workflow makes their files."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from emlc.artefacts import atomic_path, write_text
-from emlc.cells import noise_name
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, at_least, run
-from pipelines.devices import open_device, use_reproducible_kernels
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, method_settings, run_spec
+from emlc.judging.cells import noise_name
+from emlc.records.artefacts import atomic_path, write_text
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, at_least, run
+from pipelines.machine.devices import open_device, use_reproducible_kernels
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, method_settings, run_spec
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +175,7 @@ def draws(method: "Method", feed: "Feed", k: int, count: int) -> Iterator[dict[s
     import torch
 
     from emlc.metagrad import META_GRADIENTS
-    from pipelines.stopwatch import peak_bytes
+    from pipelines.machine.stopwatch import peak_bytes
 
     for number in range(count + 1):
         train_for(method, feed, STEPS_BETWEEN_DRAWS)
@@ -270,7 +270,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser.parse_args(argv)
     use_reproducible_kernels()
     settings = load_settings(args.config)
-    from emlc.tasks import load_task
+    from emlc.tasks.draw import load_task
 
     task = load_task(args.task)
     which = Run(args.method, task.dataset, task.kind, task.rate, task.seed)

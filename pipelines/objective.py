@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.cli import run
-from pipelines.evidence import completed, figure_runs
-from pipelines.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
-from pipelines.profiles import load_settings
-from pipelines.settings import Settings, method_settings, run_spec
+from pipelines.evidence.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
+from pipelines.evidence.runs import completed, figure_runs
+from pipelines.machine.cli import run
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import Settings, method_settings, run_spec
 
 COLUMNS = ["method", "seed", "epoch", "iteration", "meta_objective"]
 SHOWN_BY_THE_PAPER = 2

@@ -1,7 +1,7 @@
 """Say before a profile's table is made how many runs it takes, how many hours, and whether the disk holds its files.
 
 Hours are for one run at a time, from records of the same dataset, network, method, options and batch size on the same
-device, or unknown where there are none. Bytes are estimated as :mod:`pipelines.plan_disk` says. A file that exists
+device, or unknown where there are none. Bytes are estimated as :mod:`pipelines.planning.disk` says. A file that exists
 counts as made, whether or not it is up to date: what has to be made again, ``snakemake -n`` knows. What figures and
 ablations train beyond the table is not counted.
 """
@@ -15,14 +15,14 @@ from tabulate import tabulate
 
 from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
-from pipelines.devices import device_name, find_device
-from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
-from pipelines.plan_hours import pretraining_key, recorded_times, run_key
-from pipelines.pointers import read_pointer
-from pipelines.profiles import load_settings
-from pipelines.settings import (
+from emlc.records.errors import SuiteError
+from pipelines.fetching.pointers import read_pointer
+from pipelines.machine.cli import Parser, run
+from pipelines.machine.devices import device_name, find_device
+from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
+from pipelines.planning.hours import pretraining_key, recorded_times, run_key
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import (
     DEFAULT_PROFILE,
     ROOT,
     SIMCLR,
@@ -73,7 +73,7 @@ def plan(settings: Settings, root: Path, device: str, times: Mapping[str, float]
     device : str
         As records name it.
     times : mapping of str to float
-        :func:`pipelines.plan_hours.recorded_times`.
+        :func:`pipelines.planning.hours.recorded_times`.
 
     Raises
     ------

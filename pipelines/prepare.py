@@ -5,11 +5,11 @@ from pathlib import Path
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.store import save_arrays
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
-from pipelines.pointers import require_file
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT, dataset_options
+from emlc.records.errors import SuiteError
+from pipelines.fetching.pointers import require_file
+from pipelines.machine.cli import Parser, run
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, dataset_options
 
 
 def prepare(dataset: Dataset, files: tuple[Path, ...], out: Path) -> str:

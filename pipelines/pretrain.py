@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emlc.artefacts import file_digest, sha256_bytes, write_json
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
-from pipelines.devices import device_name, open_device, use_reproducible_kernels, versions
-from pipelines.interrupts import Keep, StopRequest, stoppable
-from pipelines.profiles import load_settings
-from pipelines.settings import (
+from emlc.records.artefacts import file_digest, sha256_bytes, write_json
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, run
+from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
+from pipelines.machine.interrupts import Keep, StopRequest, stoppable
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import (
     DEFAULT_PROFILE,
     ROOT,
     Settings,
@@ -23,12 +23,12 @@ from pipelines.settings import (
     dataset_options,
     pretraining_spec,
 )
-from pipelines.sources import sources
+from pipelines.workflow.sources import sources
 
 if TYPE_CHECKING:
     from emlc.engine.checkpoints import CheckpointFile
 
-SCHEMA = "emlc.pretraining/1"
+SCHEMA = "emlc.engine.pretraining/1"
 
 
 def pretrain_dataset(settings: Settings, name: str, data: Path, out: Path, keep: Keep | None = None) -> dict[str, Any]:
@@ -51,9 +51,9 @@ def pretrain_dataset(settings: Settings, name: str, data: Path, out: Path, keep:
     """
     import torch
 
+    from emlc.engine.pretraining import pretrain
+    from emlc.engine.simclr import Recipe
     from emlc.models.checkpoint import save_encoder
-    from emlc.pretraining import pretrain
-    from emlc.simclr import Recipe
 
     spec = pretraining_spec(settings, name)
     dataset = open_dataset(name, dataset_options(settings, name))

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emlc.bundles import read_bundle, write_bundle
-from emlc.errors import SuiteError
-from pipelines.cli import Parser
-from pipelines.cli import run as run_step
-from pipelines.devices import open_device, use_reproducible_kernels
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, run_spec
+from emlc.records.bundles import read_bundle, write_bundle
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser
+from pipelines.machine.cli import run as run_step
+from pipelines.machine.devices import open_device, use_reproducible_kernels
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings, run_spec
 
 SCHEMA = "emlc.probe/1"
 ARRAYS = {
@@ -37,7 +37,7 @@ class Probe(NamedTuple):
     history : list of dict
         The epochs as the run's record has them: observing changes nothing.
     epochs : list of dict
-        See :class:`pipelines.observation.Observer`.
+        See :class:`pipelines.evidence.observation.Observer`.
     arrays : mapping of str to ndarray
         After the last epoch: ``soft_labels`` [N, C], ``retained`` [N] (empty without a gate), ``noisy_labels`` and
         ``true_labels`` [N]; ``embeddings`` [M, d] and ``test_labels`` [M].
@@ -60,9 +60,9 @@ def observe(settings: Settings, run: Run, data: Path, task_file: Path, pretraine
     """
     from emlc.engine.loop import train
     from emlc.engine.run import build_feed, build_method
-    from emlc.precision import matrix_products
+    from emlc.models.precision import matrix_products
+    from pipelines.evidence.observation import Observer
     from pipelines.experiment import opened
-    from pipelines.observation import Observer
 
     spec, _, arrays, _, task, recipe = opened(settings, run, data, task_file, pretrained)
     device = open_device(spec["device"], spec["threads"])

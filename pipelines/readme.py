@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from emlc.artefacts import atomic_path
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
+from emlc.records.artefacts import atomic_path
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, run
 
 BEGIN, END = "<!-- table 1, by python -m pipelines.readme -->", "<!-- end of table 1 -->"
 

@@ -12,21 +12,21 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from emlc.artefacts import read_json, write_text
-from emlc.cells import Cell, noise_name, read_published
-from emlc.comparison import DEFAULT_TOLERANCE, compare
-from emlc.ledger.claims import EVIDENCE, FAILS
-from emlc.provenance import read_absences, read_provenance, read_vocabulary
-from emlc.verdicts import DEVIATES, RULE, VERDICTS
+from emlc.judging.cells import Cell, noise_name, read_published
+from emlc.judging.comparison import DEFAULT_TOLERANCE, compare
+from emlc.judging.ledger.claims import EVIDENCE, FAILS
+from emlc.judging.provenance import read_absences, read_provenance, read_vocabulary
+from emlc.judging.verdicts import DEVIATES, RULE, VERDICTS
+from emlc.records.artefacts import read_json, write_text
 from pipelines.aggregate import collect
 from pipelines.claims import PUBLISHED, by_name
-from pipelines.claims_page import MARK, verdict_text
-from pipelines.cli import Parser, run
 from pipelines.compare import as_json
-from pipelines.profiles import load_settings
-from pipelines.report_parts import Files, claim_counts, figures, pages, steps_made
-from pipelines.report_table import sections
-from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
+from pipelines.machine.cli import Parser, run
+from pipelines.page.claims import MARK, verdict_text
+from pipelines.page.parts import Files, claim_counts, figures, pages, steps_made
+from pipelines.page.table import sections
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
 from pipelines.table import SELECTION_TEXT, read_table
 
 PAGE = Path(__file__).parent / "page"
@@ -43,7 +43,7 @@ def context(settings: Settings, runs: Path, results: Path, shown: Files) -> dict
     results : Path
         Holds the profile's table in JSON, its comparison with the paper's (if the paper has one) and ``claims.json``.
     shown : mapping of str to Path
-        The figures and pages of other steps, and their numbers, by their names; see `pipelines.report_parts`.
+        The figures and pages of other steps, and their numbers, by their names; see `pipelines.page.parts`.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Audit the splits: which images the clean, noisy and validation sets share, and how many labels are really wrong.
 
 Both protocols are drawn for every data set, noise and seed of a profile: the paper's split, and the public code's three
-draws that overlap (:mod:`emlc.splits`).
+draws that overlap (:mod:`emlc.tasks.splits`).
 """
 
 import csv
@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from emlc.artefacts import write_text
-from emlc.cells import noise_name
 from emlc.data import Arrays
 from emlc.data.store import load_arrays
-from emlc.noise import KINDS, expected_wrong_rate
-from emlc.splits import overlap_counts, released_split
-from emlc.tasks import Task
-from pipelines.cli import Parser
-from pipelines.cli import run as run_step
+from emlc.judging.cells import noise_name
+from emlc.noise.matrices import KINDS, expected_wrong_rate
+from emlc.records.artefacts import write_text
+from emlc.tasks.draw import Task
+from emlc.tasks.splits import overlap_counts, released_split
 from pipelines.inject import draw_task
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings, dataset_title
+from pipelines.machine.cli import Parser
+from pipelines.machine.cli import run as run_step
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings, dataset_title
 
 PROTOCOLS = ("paper", "released")
 COLUMNS = (

@@ -8,10 +8,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from tabulate import tabulate
 
-from emlc.artefacts import read_json, write_text
-from emlc.cells import Cell, column_name, read_published
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
+from emlc.judging.cells import Cell, column_name, read_published
+from emlc.records.artefacts import read_json, write_text
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, run
 
 REFERENCE = "CIFAR-10"
 """Whose published columns stand beside a dataset that the paper does not have."""

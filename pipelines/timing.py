@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emlc.artefacts import atomic_path, write_text
 from emlc.data.base import Arrays
-from emlc.errors import SuiteError
-from pipelines.cli import Parser, run
-from pipelines.devices import device_name, open_device, use_reproducible_kernels
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT, Settings, method_settings, method_spec, split_of
+from emlc.records.artefacts import atomic_path, write_text
+from emlc.records.errors import SuiteError
+from pipelines.machine.cli import Parser, run
+from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, method_settings, method_spec, split_of
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,7 @@ def synthetic(case: Case) -> Arrays:
 def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -> "tuple[Method, Feed]":
     """Return a method of the profile in its initial state, and its batches, for the case's student and images."""
     from emlc.engine.run import build_feed, build_method
-    from emlc.tasks import TaskSpec, make_task
+    from emlc.tasks.draw import TaskSpec, make_task
 
     recipe, arrays = recipe_of(settings, name, case), synthetic(case)
     spec = TaskSpec(
@@ -101,8 +101,8 @@ def recipe_of(settings: Settings, name: str, case: Case) -> "Recipe":
 
 def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, device: "torch.device") -> pd.DataFrame:
     """Return one row per method and round: milliseconds of one iteration (one student update), and peak memory."""
-    from emlc.precision import matrix_products
-    from pipelines.stopwatch import interleaved, peak_bytes
+    from emlc.models.precision import matrix_products
+    from pipelines.machine.stopwatch import interleaved, peak_bytes
 
     prepared = {name: prepare(settings, name, case, device) for name in names}
     updates = case.repeats * math.lcm(*(method.look_ahead for method, _ in prepared.values()))
@@ -127,7 +127,7 @@ def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, d
 
 def summarise(measured: pd.DataFrame, case: Case, against: Sequence[str]) -> pd.DataFrame:
     """Return one row per method: medians and quartiles, and how many times faster than others, paired by round."""
-    from pipelines.stopwatch import spread
+    from pipelines.machine.stopwatch import spread
 
     by_round = measured.pivot_table(index="round", columns="method", values="iteration_ms", sort=False)
     rows = []

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emlc.artefacts import write_text
-from emlc.errors import SuiteError
-from emlc.records import FAILED, files_digests, write_record
-from pipelines.cli import Parser, run
-from pipelines.devices import use_reproducible_kernels
-from pipelines.interrupts import Keep, StopRequest, stoppable
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run, Settings
+from emlc.records.artefacts import write_text
+from emlc.records.errors import SuiteError
+from emlc.records.record import FAILED, files_digests, write_record
+from pipelines.machine.cli import Parser, run
+from pipelines.machine.devices import use_reproducible_kernels
+from pipelines.machine.interrupts import Keep, StopRequest, stoppable
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings
 
 
 def main(argv: Sequence[str]) -> int:

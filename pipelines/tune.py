@@ -16,17 +16,17 @@ import pandas as pd
 import yaml
 from tqdm import tqdm
 
-from emlc.artefacts import write_text
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays
-from emlc.errors import DivergenceError, SuiteError
-from emlc.tasks import Task
-from pipelines.cli import Parser, at_least, run
-from pipelines.devices import open_device, use_reproducible_kernels
+from emlc.records.artefacts import write_text
+from emlc.records.errors import DivergenceError, SuiteError
+from emlc.tasks.draw import Task
 from pipelines.inject import draw_task
-from pipelines.mappings import read_yaml
-from pipelines.profiles import load_settings, validated
-from pipelines.settings import DEFAULT_PROFILE, ROOT, Run, Settings, dataset_options, run_spec
+from pipelines.machine.cli import Parser, at_least, run
+from pipelines.machine.devices import open_device, use_reproducible_kernels
+from pipelines.profile.load import load_settings, validated
+from pipelines.profile.mappings import read_yaml
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Run, Settings, dataset_options, run_spec
 
 LAST_EPOCHS = 5
 CHANCE = 0.0

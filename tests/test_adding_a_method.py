@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 import baselines
-from emlc.records import read_record
+from emlc.records.record import read_record
 from pipelines import inject, train
-from pipelines.settings import ROOT
+from pipelines.profile.settings import ROOT
 from tests.process import restored
 from tests.tiny import write_data
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emlc.cells import PUBLISHED_COLUMNS, read_published
-from emlc.provenance import defect_of, read_absences, read_provenance
+from emlc.judging.cells import PUBLISHED_COLUMNS, read_published
+from emlc.judging.provenance import defect_of, read_absences, read_provenance
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "published"

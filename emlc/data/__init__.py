@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from emlc import class_maps
 from emlc.data.base import Arrays, Dataset
 from emlc.data.cifar import Cifar10, Cifar100
 from emlc.data.digits import Digits
 from emlc.data.image_folder import ImageFolder
 from emlc.data.subset import subset_of
-from emlc.errors import SuiteError
+from emlc.noise import class_maps
+from emlc.records.errors import SuiteError
 
 __all__ = ["CLASS_MAPS", "KINDS", "Arrays", "Dataset", "open_dataset"]
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from emlc.data.unreadable import unreadable
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 
 MAX_MEMBER_BYTES = 2**28
 """Largest file read from an archive (CIFAR-100's ``train``, the largest needed here, has 2**27.2)."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlc.class_maps import CIFAR10, CIFAR100_CYCLIC
 from emlc.data.archives import read_archive
 from emlc.data.base import Arrays
 from emlc.data.safe_pickle import load_pickled_dict
-from emlc.errors import SuiteError
+from emlc.noise.class_maps import CIFAR10, CIFAR100_CYCLIC
+from emlc.records.errors import SuiteError
 
 SIDE = 32
 

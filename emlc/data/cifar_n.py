@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlc.artefacts import file_digest
 from emlc.data.safe_pickle import load_pickled_dict
 from emlc.data.unreadable import unreadable
-from emlc.errors import SuiteError
+from emlc.records.artefacts import file_digest
+from emlc.records.errors import SuiteError
 
 LABEL_SETS = {
     "aggre": "aggre_label",

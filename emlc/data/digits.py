@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emlc.bundles import read_arrays
-from emlc.class_maps import MNIST
 from emlc.data.base import Arrays
-from emlc.errors import SuiteError
-from emlc.seeds import derive_seed
+from emlc.noise.class_maps import MNIST
+from emlc.records.bundles import read_arrays
+from emlc.records.errors import SuiteError
+from emlc.tasks.seeds import derive_seed
 
 NUM_CLASSES = 10
 TEST_PER_CLASS = 36

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlc.artefacts import canonical_json, sha256_bytes
-from emlc.bundles import read_bundle, write_bundle
 from emlc.data.base import Dataset
 from emlc.data.cifar_n import LABEL_SETS, read_human_labels
 from emlc.data.subset import train_positions, whole_of
-from emlc.errors import SuiteError
+from emlc.records.artefacts import canonical_json, sha256_bytes
+from emlc.records.bundles import read_bundle, write_bundle
+from emlc.records.errors import SuiteError
 
 SCHEMA = "emlc.human/1"
 PREFIX = "human-"

@@ -13,7 +13,7 @@ from PIL import Image
 from emlc.data.archives import MAX_ARCHIVE_BYTES, Entry, read_archive
 from emlc.data.base import Arrays
 from emlc.data.unreadable import unreadable
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 
 SPLITS = ("train", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlc.data.unreadable import unreadable
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 
 _DTYPES = ("u1", "i1", "i2", "i4", "i8")
 

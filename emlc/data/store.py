@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emlc.artefacts import canonical_json, sha256_bytes
-from emlc.bundles import read_bundle, write_bundle
 from emlc.data.base import Arrays
-from emlc.errors import SuiteError
+from emlc.records.artefacts import canonical_json, sha256_bytes
+from emlc.records.bundles import read_bundle, write_bundle
+from emlc.records.errors import SuiteError
 
 SCHEMA = "emlc.data/1"
 

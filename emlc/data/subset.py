@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlc.data.base import Arrays, Dataset
-from emlc.errors import SuiteError
-from emlc.seeds import derive_seed
+from emlc.records.errors import SuiteError
+from emlc.tasks.seeds import derive_seed
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 
 
 def unreadable(path: Path | str, expected: str, error: Exception) -> SuiteError:

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from emlc.artefacts import atomic_path, canonical_json, sha256_bytes
 from emlc.engine.history import History
-from emlc.errors import Interrupted, SuiteError
+from emlc.records.artefacts import atomic_path, canonical_json, sha256_bytes
+from emlc.records.errors import Interrupted, SuiteError
 
 SCHEMA = "emlc.checkpoint/1"
 SHARE = 0.01

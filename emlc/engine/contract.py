@@ -44,7 +44,7 @@ class Training:
         Epochs (0-based) from which the learning rate is multiplied by `decay`, once each.
     decay : float
     precision : str
-        One of :data:`emlc.precision.PRECISIONS`.
+        One of :data:`emlc.models.precision.PRECISIONS`.
     """
 
     epochs: int

@@ -15,7 +15,7 @@ from emlc.engine.evaluation import evaluate
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.streams import ImageSet, Stream
-from emlc.errors import DivergenceError
+from emlc.records.errors import DivergenceError
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,19 @@ from typing import Any, get_args, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from emlc.augment import CropFlip, CropFlipAutoAugment, normalise
-from emlc.augment.geometry import Padding
+from emlc.data.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.data.augment.geometry import Padding
 from emlc.data.base import Arrays
 from emlc.engine.contract import Method, Setting, Training
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Feed, History, train
 from emlc.engine.streams import STREAMS, Augmentation, BalancedStream, ImageSet, Stream
-from emlc.errors import SuiteError
 from emlc.models import Backbone, build_model
 from emlc.models.checkpoint import load_encoder
-from emlc.precision import matrix_products, memory_format
-from emlc.seeds import derive_seed
-from emlc.tasks import Task
+from emlc.models.precision import matrix_products, memory_format
+from emlc.records.errors import SuiteError
+from emlc.tasks.draw import Task
+from emlc.tasks.seeds import derive_seed
 
 
 @dataclass(frozen=True)

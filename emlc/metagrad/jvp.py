@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.func import jvp
 from torch.nn import functional as F
 
-from emlc.errors import SuiteError
 from emlc.metagrad.window import Params, logits_at
+from emlc.records.errors import SuiteError
 
 
 def dual_jvp(student: nn.Module, params: Params, inputs: Tensor, direction: Params) -> Tensor:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from emlc.metagrad.rules import BLIND, RANDOM, RELUS, RULES, Call
 from emlc.metagrad.window import Params
-from emlc.precision import as_computed
+from emlc.models.precision import as_computed
 
 
 class Tape(TorchFunctionMode):

@@ -6,12 +6,12 @@ from functools import partial
 
 import torch
 
-from emlc.errors import SuiteError
 from emlc.models.base import Backbone, initialise, undrawn
 from emlc.models.preact import PreActResNet18, PreActResNet32
 from emlc.models.resnet import BasicBlock, Bottleneck, ResNet, ResNet32
 from emlc.models.small import SmallCNN
 from emlc.models.wide_resnet import WideResNet
+from emlc.records.errors import SuiteError
 
 __all__ = ["MODELS", "Backbone", "build_model", "initialise", "undrawn"]
 

@@ -18,7 +18,8 @@ class Backbone(nn.Module):
     classifier : nn.Linear
         Maps features [n, d] to logits [n, C]. The only parameters under this name; all others are the encoder.
     precision : str
-        One of :data:`emlc.precision.PRECISIONS`, in which :func:`emlc.precision.encoder` computes the features.
+        One of :data:`emlc.models.precision.PRECISIONS`, in which :func:`emlc.models.precision.encoder` computes the
+        features.
     """
 
     feature_dim: int

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emlc.artefacts import atomic_path, canonical_json
-from emlc.errors import SuiteError
 from emlc.models.base import Backbone
+from emlc.records.artefacts import atomic_path, canonical_json
+from emlc.records.errors import SuiteError
 
 _PREFIX = re.compile(r"^(?:encoder\.)?(?:module\.)?")
 _HEADS = ("head", "classifier", "fc", "linear")

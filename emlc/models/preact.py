@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.models.base import Backbone, conv1x1, conv3x3
+from emlc.models.precision import encoder
 from emlc.models.resnet import Block, stage
-from emlc.precision import encoder
 
 
 class PreActBlock(Block):

@@ -6,9 +6,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.errors import SuiteError
 from emlc.models.base import Backbone, conv1x1, conv3x3
-from emlc.precision import encoder
+from emlc.models.precision import encoder
+from emlc.records.errors import SuiteError
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.models.base import Backbone, conv3x3
-from emlc.precision import encoder
+from emlc.models.precision import encoder
 
 
 class SmallCNN(Backbone):

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emlc.artefacts import write_json, write_text
-from emlc.errors import SuiteError
+from emlc.records.artefacts import write_json, write_text
+from emlc.records.errors import SuiteError
 from pipelines.bench.arguments import add_workload, facts, open_workload
-from pipelines.cli import Parser, run
+from pipelines.machine.cli import Parser, run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ def time_ratios(workload: "Workload", names: Sequence[str], rounds: int) -> dict
     from tqdm import tqdm
 
     from pipelines.bench.cases import CASES, PLAIN
-    from pipelines.stopwatch import seconds
+    from pipelines.machine.stopwatch import seconds
 
     device = torch.device(workload.device)
 

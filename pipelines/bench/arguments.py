@@ -5,8 +5,8 @@ import os
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from emlc.errors import SuiteError
-from pipelines.devices import device_name, open_device, use_reproducible_kernels, versions
+from emlc.records.errors import SuiteError
+from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
 
 if TYPE_CHECKING:
     from pipelines.bench.cases import Workload
@@ -34,7 +34,7 @@ def open_workload(args: argparse.Namespace, image: tuple[int, int, int]) -> "Wor
     use_reproducible_kernels()
     import torch
 
-    from emlc.precision import memory_format
+    from emlc.models.precision import memory_format
     from pipelines.bench.cases import Workload
 
     if args.device == "cuda" and not torch.cuda.is_available():

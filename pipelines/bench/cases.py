@@ -14,7 +14,7 @@ from baselines.mw_net import MWNet
 from emlc.engine.contract import Batch, Method, Setting, Training
 from emlc.method import EMLC
 from emlc.models import build_model
-from emlc.precision import matrix_products
+from emlc.models.precision import matrix_products
 from pipelines.bench.reference import StraightforwardEMLC, WithoutCleanHalf
 
 CLASSES = 10
@@ -78,7 +78,7 @@ class Workload:
         Channels, height, width.
     device : str
     precision : {"float32", "tf32", "bfloat16", "float64"}
-        See :data:`emlc.precision.PRECISIONS`.
+        See :data:`emlc.models.precision.PRECISIONS`.
     channels_last : bool
         Memory layout of networks and images.
     """

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
 from baselines.cross_entropy import CrossEntropy
-from emlc.augment import CropFlip, CropFlipAutoAugment
+from emlc.data.augment import CropFlip, CropFlipAutoAugment
 from emlc.engine.contract import Batch, Method
 from emlc.engine.streams import ImageSet, Stream
 from pipelines.bench.cases import CLASSES, Workload

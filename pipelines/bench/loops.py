@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from emlc.artefacts import write_json, write_text
-from emlc.errors import SuiteError
+from emlc.records.artefacts import write_json, write_text
+from emlc.records.errors import SuiteError
 from pipelines.bench.arguments import add_workload, facts, open_workload
-from pipelines.cli import Parser, run
+from pipelines.machine.cli import Parser, run
 
 if TYPE_CHECKING:
     from emlc.engine.contract import Method
@@ -97,8 +97,8 @@ def images_per_second(workload: "Workload", method: "Method", feed: "Feed", upda
     """Return how many noisy images a loop trains on per second, after `warm_up` steps."""
     import torch
 
-    from emlc.precision import matrix_products
-    from pipelines.stopwatch import seconds
+    from emlc.models.precision import matrix_products
+    from pipelines.machine.stopwatch import seconds
 
     steps = -(-updates // method.look_ahead)
 
@@ -127,8 +127,8 @@ def matmul_rate(workload: "Workload") -> float:
     """Return the floating-point operations per second of a large square matrix product in the workload's precision."""
     import torch
 
-    from emlc.precision import matrix_products
-    from pipelines.stopwatch import seconds
+    from emlc.models.precision import matrix_products
+    from pipelines.machine.stopwatch import seconds
 
     device = torch.device(workload.device)
     side = 1024 if workload.device == "cpu" else 8192
@@ -144,7 +144,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     import pandas as pd
 
     from pipelines.bench.page import title
-    from pipelines.stopwatch import spread
+    from pipelines.machine.stopwatch import spread
 
     about, rows = record["about"], []
     for loop, speeds in record["images_per_second"].items():

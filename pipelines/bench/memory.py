@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from pipelines.bench.cases import Case, Workload
-from pipelines.devices import open_device
+from pipelines.machine.devices import open_device
 
 STEPS = 2
 """The second step finds the optimisers' buffers in place."""

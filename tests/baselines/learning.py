@@ -8,7 +8,7 @@ from emlc.data.digits import Digits
 from emlc.engine.contract import Method, Training
 from emlc.engine.loop import Feed, train
 from emlc.engine.run import Recipe, build_feed, build_method
-from emlc.tasks import TaskSpec, make_task
+from emlc.tasks.draw import TaskSpec, make_task
 from tests.fixtures import ROOT
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from baselines.mlc import METHOD, MLC, MetaNet, Options
 from emlc.engine.contract import Batch, Setting, Training
-from emlc.errors import SuiteError
 from emlc.models import build_model
+from emlc.records.errors import SuiteError
 
 CLASSES, LR = 4, 0.1
 TRAINING = Training(epochs=2, batch_size=5, lr=0.2, momentum=0.9, weight_decay=0.05, milestones=(1,), decay=0.5)

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from baselines import cross_entropy
 from baselines.mlnt import METHOD, Guidance, Options, consistency_loss, nearest_neighbours, ramp, synthetic_labels
-from emlc import virtual_steps
 from emlc.engine.contract import Batch, Setting, Training
-from emlc.errors import SuiteError
+from emlc.metagrad import virtual_steps
+from emlc.metagrad.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
 from emlc.models import build_model
-from emlc.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
+from emlc.records.errors import SuiteError
 from tests.baselines.learning import train_on_digits
 
 CLASSES = 3

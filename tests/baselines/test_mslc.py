@@ -13,8 +13,8 @@ from baselines.cross_entropy import CrossEntropy
 from baselines.cross_entropy import Options as NoOptions
 from baselines.mslc import MSLC, LabelMemory, Options
 from emlc.engine.contract import Batch, Method, Setting, Training
-from emlc.errors import SuiteError
 from emlc.models import Backbone, initialise
+from emlc.records.errors import SuiteError
 from tests.baselines.learning import train_on_digits
 
 CLASSES, SAMPLES, SIZE = 3, 7, 3

@@ -9,9 +9,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from baselines.mw_net import MWNet, Options
+from baselines.weight_net import WeightNet
 from emlc.engine.contract import Batch, Setting, Training
 from emlc.models import Backbone, initialise
-from emlc.weight_net import WeightNet
 from tests.baselines.learning import train_on_digits
 
 CLASSES = 3

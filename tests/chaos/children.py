@@ -57,7 +57,7 @@ def _step(module: str, argv: Sequence[str], log: Path, condition: Condition) -> 
     os.dup2(out, 2)
     condition()
     sys.argv = [module, *argv]
-    importlib.import_module("pipelines.cli").run(importlib.import_module(module).main)
+    importlib.import_module("pipelines.machine.cli").run(importlib.import_module(module).main)
 
 
 def start(module: str, argv: Sequence[str], log: Path, condition: Condition = undisturbed) -> BaseProcess:

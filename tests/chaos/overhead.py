@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from pipelines import fetch, inject, prepare, train
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT
 
 PAIRS = 7
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from emlc.records import read_record
+from emlc.records.record import read_record
 from tests.chaos.children import Condition, killed, start, status, undisturbed
 from tests.tiny import OPTIONS, TRAINING, tiny_profile, write_data, write_yaml
 

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from pipelines.devices import use_reproducible_kernels
+from pipelines.machine.devices import use_reproducible_kernels
 
 LOADED = (
     "torch._dynamo",  # by the first optimiser

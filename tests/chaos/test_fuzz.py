@@ -16,19 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from emlc.artefacts import write_json
-from emlc.cells import read_published
 from emlc.data.archives import read_archive
 from emlc.data.safe_pickle import load_pickled_dict
 from emlc.data.store import load_arrays
 from emlc.engine.checkpoints import read_checkpoint, write_checkpoint
 from emlc.engine.history import History
-from emlc.errors import SuiteError
-from emlc.provenance import read_provenance
-from emlc.records import read_record, write_record
-from emlc.tasks import load_task, save_task
-from pipelines.pointers import read_pointer
-from pipelines.profiles import load_settings
+from emlc.judging.cells import read_published
+from emlc.judging.provenance import read_provenance
+from emlc.records.artefacts import write_json
+from emlc.records.errors import SuiteError
+from emlc.records.record import read_record, write_record
+from emlc.tasks.draw import load_task, save_task
+from pipelines.fetching.pointers import read_pointer
+from pipelines.profile.load import load_settings
 from pipelines.table import read_table
 from tests.chaos.place import TALLY
 from tests.emlc.engine.test_run import TASK

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emlc.records import read_record
-from pipelines import download
+from emlc.records.record import read_record
+from pipelines.fetching import download
 from tests import loopback
 from tests.chaos.children import clock_set_back, environment, file_size_limit, memory_limit, start, status
 from tests.chaos.place import SEEDS, Place, Step

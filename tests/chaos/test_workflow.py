@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emlc.records import read_record
+from emlc.records.record import read_record
 from tests.chaos.place import TALLY
 from tests.e2e.conftest import Workplace, copy_of_the_repository
 from tests.tiny import TRAINING, tiny_profile

@@ -6,11 +6,11 @@ import json
 import pytest
 import yaml
 
-from emlc.artefacts import read_json
 from emlc.data.cifar import Cifar10
 from emlc.data.store import load_arrays
-from emlc.records import read_record
-from emlc.tasks import load_task
+from emlc.records.artefacts import read_json
+from emlc.records.record import read_record
+from emlc.tasks.draw import load_task
 from tests.fixtures import shared_file, write_cifar_archive, write_human_labels, write_pointer
 from tests.tiny import OPTIONS
 

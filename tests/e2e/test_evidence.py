@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from emlc.records import read_record
+from emlc.records.record import read_record
 from tests.e2e.conftest import ROOT, tiny_profile
 from tests.pipelines.evidence import ABLATIONS, FIGURES
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from PIL import Image
 
-from emlc.records import read_record
+from emlc.records.record import read_record
 from tests.e2e.conftest import tiny_profile
 
 pytestmark = pytest.mark.slow

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from emlc.engine.contract import Batch, Setting, Training
-from emlc.errors import SuiteError
 from emlc.metagrad import META_GRADIENTS
 from emlc.method import EMLC, METHOD, Options
 from emlc.models import build_model
-from pipelines.profiles import validated
-from pipelines.settings import Run, run_spec
+from emlc.records.errors import SuiteError
+from pipelines.profile.load import validated
+from pipelines.profile.settings import Run, run_spec
 from tests.tiny import tiny_profile
 
 CLASSES, NOISY, CLEAN = 4, 4, 7

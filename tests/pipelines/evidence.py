@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import inject, probe, train
-from pipelines.evidence import ablation_runs, figure_runs, gradient_runs
-from pipelines.profiles import validated
-from pipelines.settings import Run, Settings, runs, split_of, task_folder
+from pipelines.evidence.runs import ablation_runs, figure_runs, gradient_runs
+from pipelines.profile.load import validated
+from pipelines.profile.settings import Run, Settings, runs, split_of, task_folder
 from tests.tiny import tiny_profile, write_data, write_yaml
 
 COLUMN = {"dataset": "digits", "noise": "sym", "rate": 0.5}

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from emlc.records import COMPLETED, FAILED, scores, write_record
-from pipelines.settings import Run, Settings, method_settings, run_spec
+from emlc.records.record import COMPLETED, FAILED, scores, write_record
+from pipelines.profile.settings import Run, Settings, method_settings, run_spec
 
 SHA256 = "0123456789abcdef" * 4
 TITLE = "UCI digits"

@@ -7,9 +7,9 @@ from pipelines.aggregate import main as aggregate
 from pipelines.claims import by_name
 from pipelines.claims import main as claims
 from pipelines.compare import main as compare
-from pipelines.profiles import validated
+from pipelines.profile.load import validated
+from pipelines.profile.settings import ROOT, Run
 from pipelines.report import main as report
-from pipelines.settings import ROOT, Run
 from tests.pipelines.records import write_run
 from tests.tiny import tiny_profile, write_yaml
 

@@ -5,10 +5,10 @@ import statistics
 import pandas as pd
 import pytest
 
-from emlc.records import read_record, write_record
-from emlc.tasks import load_task
+from emlc.records.record import read_record, write_record
+from emlc.tasks.draw import load_task
 from pipelines.ablations import accuracies, gradients, main, page, tabulate
-from pipelines.evidence import ablation_runs, gradient_runs
+from pipelines.evidence.runs import ablation_runs, gradient_runs
 from pipelines.probe import load_probe, probes
 from tests.pipelines.evidence import evidence_profile
 

@@ -6,12 +6,12 @@ import shutil
 import pytest
 import yaml
 
-from emlc.cells import read_cells
-from emlc.errors import SuiteError
-from emlc.records import read_record, write_record
+from emlc.judging.cells import read_cells
+from emlc.records.errors import SuiteError
+from emlc.records.record import read_record, write_record
 from pipelines.aggregate import aggregate, as_csv, as_metrics, collect, main, summaries
-from pipelines.profiles import validated
-from pipelines.settings import Run
+from pipelines.profile.load import validated
+from pipelines.profile.settings import Run
 from tests.pipelines.records import SHA256, content_of, write_run
 from tests.tiny import tiny_profile, write_yaml
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines import prepare
-from pipelines.cli import run
+from pipelines.machine.cli import run
 from tests.fixtures import encode, pickle_like_python2, write_cifar_archive, write_tar
 from tests.tiny import tiny_profile, write_yaml
 

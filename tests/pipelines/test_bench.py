@@ -15,15 +15,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from baselines.mlnt import MLNT
-from emlc.errors import SuiteError
 from emlc.metagrad.tape import Tape
 from emlc.method import EMLC
-from pipelines import stopwatch
+from emlc.records.errors import SuiteError
 from pipelines.bench import feeds, loops
 from pipelines.bench.__main__ import flops_per_batch, main, time_ratios
 from pipelines.bench.cases import CASES, PLAIN, Case, Workload
 from pipelines.bench.page import markdown
 from pipelines.bench.precision import SameSigns, meta_gradient_errors
+from pipelines.machine import stopwatch
 
 SMALL = Workload("cnn-small", None, 6, (1, 8, 8), "cpu", "float64", channels_last=False)
 

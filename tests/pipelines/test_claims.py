@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from pipelines.claims import by_name, main
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emlc.artefacts import write_json
-from emlc.errors import SuiteError
+from emlc.records.artefacts import write_json
+from emlc.records.errors import SuiteError
 from pipelines.compare import main
 
 ROOT = Path(__file__).parents[2]

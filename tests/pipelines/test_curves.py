@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from pipelines.curves import curves, draw, main, means, save
-from pipelines.profiles import validated
-from pipelines.settings import Run
+from pipelines.profile.load import validated
+from pipelines.profile.settings import Run
 from tests.pipelines.records import write_run
 from tests.tiny import tiny_profile, write_yaml
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from emlc.artefacts import write_json
-from emlc.errors import SuiteError
+from emlc.records.artefacts import write_json
+from emlc.records.errors import SuiteError
 from pipelines.failures import main
-from pipelines.mappings import read_yaml
-from pipelines.settings import ROOT
+from pipelines.profile.mappings import read_yaml
+from pipelines.profile.settings import ROOT
 
 FAILED = [{"seed": 1, "folder": "d/sym-0.5/m/seed1", "error": "loss is nan"}]
 

@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
-from emlc.errors import SuiteError
-from pipelines import download, fetch
+from emlc.records.errors import SuiteError
+from pipelines import fetch
+from pipelines.fetching import download
 from tests import loopback
 from tests.fixtures import ROOT, md5, write_pointer
 from tests.loopback import serve

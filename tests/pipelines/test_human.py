@@ -5,12 +5,12 @@ import pytest
 
 from emlc.data.human import load_human_labels
 from emlc.data.store import load_arrays
-from emlc.errors import SuiteError
-from emlc.tasks import load_task
+from emlc.records.errors import SuiteError
+from emlc.tasks.draw import load_task
 from pipelines import human, inject, prepare
 from pipelines.plan import plan
-from pipelines.profiles import load_settings
-from pipelines.settings import ROOT, human_labels
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import ROOT, human_labels
 from tests.fixtures import write_cifar_archive, write_human_labels, write_pointer
 from tests.tiny import tiny_profile, write_yaml
 

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from emlc.errors import SuiteError
-from emlc.records import files_digests, read_record, seal, write_record
+from emlc.records.errors import SuiteError
+from emlc.records.record import files_digests, read_record, seal, write_record
 from pipelines.merge import main, merge
-from pipelines.profiles import validated
-from pipelines.settings import Run
+from pipelines.profile.load import validated
+from pipelines.profile.settings import Run
 from tests.pipelines.records import content_of
 from tests.tiny import tiny_profile
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from emlc.errors import SuiteError
 from emlc.metagrad import META_GRADIENTS
+from emlc.records.errors import SuiteError
 from pipelines.metagrad import compare, main, prepared, real_window, summarise, train_for
-from pipelines.settings import Run
+from pipelines.profile.settings import Run
 from tests.pipelines.evidence import evidence_profile
 
 RUN = Run("emlc-k1", "digits", "sym", 0.5, 0)

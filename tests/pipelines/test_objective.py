@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from emlc.records import read_record, write_record
-from pipelines.evidence import figure_runs
+from emlc.records.record import read_record, write_record
+from pipelines.evidence.runs import figure_runs
 from pipelines.objective import bands, caption, main, objectives
 from tests.pipelines.evidence import METHODS, evidence_profile
 

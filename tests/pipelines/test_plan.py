@@ -6,20 +6,20 @@ from collections import namedtuple
 
 import pytest
 
-from emlc.artefacts import write_json
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays, save_arrays
-from emlc.errors import SuiteError
-from emlc.records import FAILED, write_record
-from emlc.tasks import save_task
+from emlc.records.artefacts import write_json
+from emlc.records.errors import SuiteError
+from emlc.records.record import FAILED, write_record
+from emlc.tasks.draw import save_task
 from pipelines import plan as planning
 from pipelines.inject import draw_task
 from pipelines.plan import as_markdown, as_size, bytes_needed, main, missing, plan
-from pipelines.plan_disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
-from pipelines.plan_hours import recorded_times
+from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
+from pipelines.planning.hours import recorded_times
 from pipelines.pretrain import pretrain_dataset
-from pipelines.profiles import load_settings, validated
-from pipelines.settings import ROOT, dataset_options, runs
+from pipelines.profile.load import load_settings, validated
+from pipelines.profile.settings import ROOT, dataset_options, runs
 from pipelines.train import main as train
 from tests.fixtures import write_pointer
 from tests.pipelines.records import content_of

@@ -8,7 +8,7 @@ import yaml
 
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from pipelines.fetch import fetch
 from pipelines.prepare import prepare, source_files
 from tests.fixtures import ROOT, encode, write_cifar_archive, write_pointer

@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 import torch
 
-from emlc import pretraining
-from emlc.artefacts import file_digest, read_json
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays, save_arrays
+from emlc.engine import pretraining
 from emlc.engine.run import build_method
-from emlc.errors import DivergenceError, Interrupted, SuiteError
 from emlc.models import build_model
 from emlc.models.checkpoint import load_encoder, save_encoder
-from emlc.records import COMPLETED
-from emlc.tasks import save_task
+from emlc.records.artefacts import file_digest, read_json
+from emlc.records.errors import DivergenceError, Interrupted, SuiteError
+from emlc.records.record import COMPLETED
+from emlc.tasks.draw import save_task
 from pipelines.experiment import build_recipe, execute
 from pipelines.inject import draw_task
-from pipelines.interrupts import Keep
+from pipelines.machine.interrupts import Keep
 from pipelines.metagrad import prepared
 from pipelines.pretrain import main, pretrain_dataset
 from pipelines.probe import observe
-from pipelines.profiles import validated
-from pipelines.settings import Run, dataset_options, encoder_file, pretraining_spec, run_spec
+from pipelines.profile.load import validated
+from pipelines.profile.settings import Run, dataset_options, encoder_file, pretraining_spec, run_spec
 from tests.tiny import ROOT, tiny_arrays, tiny_profile, write_data, write_yaml
 
 CPU = torch.device("cpu")

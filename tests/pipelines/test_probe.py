@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from emlc.errors import SuiteError
-from emlc.records import read_record
-from pipelines.observation import Observer
+from emlc.records.errors import SuiteError
+from emlc.records.record import read_record
+from pipelines.evidence.observation import Observer
 from pipelines.probe import load_probe, observe, probes
-from pipelines.settings import Run
+from pipelines.profile.settings import Run
 from tests.pipelines.evidence import COLUMN, evidence_profile
 
 RUNS = [Run(method, *COLUMN.values(), 0) for method in ("emlc-k1", "emlc-k5", "mlc")]
@@ -98,8 +98,8 @@ def test_something_else_is_no_probe(trained):
 
 def test_gradient_halves_by_one_real_step(trained):
     """The noted norms come from steps in which the other half of equation 12 has no weight."""
+    from pipelines.evidence.observation import gradient_norms
     from pipelines.metagrad import prepared
-    from pipelines.observation import gradient_norms
 
     task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
     method, feed = prepared(evidence_profile(), RUNS[0], trained / "data.npz", task, momentum=0.9)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
+from pipelines.profile.settings import ROOT
 from pipelines.readme import BEGIN, END, main
-from pipelines.settings import ROOT
 
 TABLE = "| Method | 20% |\n|---|---|\n| EMLC | 84.07 |"
 PAGE = f"# Table 1, profile `embedded`\n\nAccuracy.\n\n## UCI digits\n\n{TABLE}\n\n## CIFAR-10\n\n| other |\n|---|\n"

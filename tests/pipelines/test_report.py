@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from emlc.artefacts import write_json
-from emlc.cells import read_published
-from emlc.errors import SuiteError
+from emlc.judging.cells import read_published
+from emlc.records.artefacts import write_json
+from emlc.records.errors import SuiteError
 from pipelines.aggregate import aggregate, collect
-from pipelines.profiles import load_settings, validated
+from pipelines.profile.load import load_settings, validated
 from pipelines.report import context, main, render
 from pipelines.table import as_markdown, read_table
 from tests.pipelines.report_results import COLUMNS, METHODS, SCORES, shown_files, write_page, write_results

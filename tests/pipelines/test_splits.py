@@ -7,10 +7,10 @@ import pytest
 
 from emlc.data.base import Arrays
 from emlc.data.store import load_arrays, save_arrays
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from pipelines.inject import draw_task
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, Run
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, Run
 from pipelines.splits import COLUMNS, as_csv, as_markdown, audit, main, papers_data
 
 

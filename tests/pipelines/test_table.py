@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from emlc.cells import Cell, read_published
-from emlc.errors import SuiteError
-from pipelines.settings import ROOT
+from emlc.judging.cells import Cell, read_published
+from emlc.records.errors import SuiteError
+from pipelines.profile.settings import ROOT
 from pipelines.table import as_markdown, main
 
 PUBLISHED = [

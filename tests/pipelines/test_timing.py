@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from pipelines import timing
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE
 from pipelines.timing import CASES, METHODS, main, measure, prepare, recipe_of, summarise
 
 CPU = torch.device("cpu")

@@ -12,13 +12,13 @@ import sys
 import pytest
 import torch
 
-from emlc.errors import SuiteError
-from emlc.records import read_record
-from emlc.tasks import load_task
+from emlc.records.errors import SuiteError
+from emlc.records.record import read_record
+from emlc.tasks.draw import load_task
 from pipelines import aggregate, inject, table, train
-from pipelines.profiles import validated
-from pipelines.settings import ROOT, run_spec
-from pipelines.settings import Run as RunKey
+from pipelines.profile.load import validated
+from pipelines.profile.settings import ROOT, run_spec
+from pipelines.profile.settings import Run as RunKey
 from tests.tiny import CLEAN_PER_CLASS, tiny_profile, write_data, write_yaml
 
 METHODS = {

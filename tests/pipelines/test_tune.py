@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from emlc.data.base import Arrays
-from emlc.errors import SuiteError
-from emlc.tasks import TaskSpec, make_task
-from pipelines.profiles import load_settings
-from pipelines.settings import DEFAULT_PROFILE, ROOT
+from emlc.records.errors import SuiteError
+from emlc.tasks.draw import TaskSpec, make_task
+from pipelines.profile.load import load_settings
+from pipelines.profile.settings import DEFAULT_PROFILE, ROOT
 from pipelines.tune import hold_out, main, restricted, summarise, trials
 
 BUDGET = yaml.safe_load((ROOT / "config" / "tuning.yaml").read_text())

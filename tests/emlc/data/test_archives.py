@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from emlc.data import archives
 from emlc.data.archives import read_archive
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from tests.fixtures import write_tar
 
 MEMBERS = {"train": None, "train/a.txt": b"first" * 300, "./b.txt": b"second"}

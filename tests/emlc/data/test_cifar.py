@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from emlc.class_maps import CIFAR10, CIFAR100_CYCLIC
 from emlc.data.cifar import Cifar10, Cifar100
 from emlc.data.store import check_arrays
-from emlc.errors import SuiteError
+from emlc.noise.class_maps import CIFAR10, CIFAR100_CYCLIC
+from emlc.records.errors import SuiteError
 from tests.fixtures import pickle_like_python2, write_cifar_archive, write_tar
 
 PLANE = 32 * 32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emlc.data.cifar_n import LABEL_SETS, read_human_labels
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from tests.fixtures import md5, shared_file, torch_reads
 
 CIFAR10N_MD5 = "96644db5574813cae939af5f7f2a0aec"

@@ -3,9 +3,9 @@ import pytest
 import yaml
 from sklearn.datasets import load_digits
 
-from emlc.bundles import read_arrays
 from emlc.data.digits import Digits, held_out
-from emlc.errors import SuiteError
+from emlc.records.bundles import read_arrays
+from emlc.records.errors import SuiteError
 from tests.fixtures import ROOT, md5
 
 FILE = ROOT / "embedded" / "digits.npz"

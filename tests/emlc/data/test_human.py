@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from emlc.artefacts import file_digest
-from emlc.bundles import read_bundle, write_bundle
 from emlc.data import open_dataset
 from emlc.data.human import load_human_labels, prepare_human_labels, save_human_labels
 from emlc.data.subset import train_positions
-from emlc.errors import SuiteError
+from emlc.records.artefacts import file_digest
+from emlc.records.bundles import read_bundle, write_bundle
+from emlc.records.errors import SuiteError
 from tests.fixtures import write_cifar_archive, write_human_labels
 
 PER_CLASS = 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emlc.data import open_dataset
 from emlc.data.cifar_n import read_human_labels
 from emlc.data.image_folder import natural_key
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from tests.fixtures import encode, shared_file, torch_reads, write_tar
 
 

@@ -3,9 +3,9 @@ import sys
 
 import pytest
 
-from emlc.class_maps import CIFAR10_MSLC, MNIST
 from emlc.data import CLASS_MAPS, open_dataset
-from emlc.errors import SuiteError
+from emlc.noise.class_maps import CIFAR10_MSLC, MNIST
+from emlc.records.errors import SuiteError
 
 
 def test_no_torch():

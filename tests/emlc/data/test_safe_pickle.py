@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emlc.data.safe_pickle import load_pickled_dict
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from tests.fixtures import pickle_like_python2
 
 ARRAY = np.arange(12, dtype=np.uint8).reshape(3, 4)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emlc.bundles import read_bundle, write_bundle
 from emlc.data.base import Arrays
 from emlc.data.store import SCHEMA, content_sha256, load_arrays, save_arrays
-from emlc.errors import SuiteError
+from emlc.records.bundles import read_bundle, write_bundle
+from emlc.records.errors import SuiteError
 
 DTYPES = {"train_images": "|u1", "train_labels": "<i8", "test_images": "|u1", "test_labels": "<i8"}
 
@@ -143,7 +143,7 @@ def test_foreign_files_are_refused(tmp_path, write, message):
 
 
 def test_files_larger_than_a_task_may_be_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("emlc.bundles.MAX_BYTES", 10)
+    monkeypatch.setattr("emlc.records.bundles.MAX_BYTES", 10)
     path = tmp_path / "a.npz"
     save_arrays(path, make_arrays(), "pets")
     load_arrays(path)

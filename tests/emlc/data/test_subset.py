@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from emlc.data import open_dataset
 from emlc.data.cifar import Cifar10
 from emlc.data.subset import stratified, subset_of
-from emlc.errors import SuiteError
+from emlc.records.errors import SuiteError
 from tests.fixtures import write_cifar_archive
 
 

@@ -10,13 +10,13 @@ import random
 import pytest
 import torch
 
-from emlc.artefacts import sha256_bytes
 from emlc.engine.checkpoints import read_checkpoint, stacked, unstacked
 from emlc.engine.contract import Method
 from emlc.engine.history import History
 from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import train
-from emlc.errors import Interrupted
+from emlc.records.artefacts import sha256_bytes
+from emlc.records.errors import Interrupted
 from tests.emlc.engine.test_run import CPU, RECIPE, VARIANTS, Session, assert_identical
 
 IDENTITY = {"run": {"seed": 0}, "versions": {"torch": "2"}, "rate": 0.5}

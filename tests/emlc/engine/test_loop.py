@@ -10,7 +10,7 @@ from emlc.engine.contract import Batch, Method, Training, set_learning_rate, stu
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Feed, History, select_epoch, train
 from emlc.engine.streams import ImageSet, Stream
-from emlc.errors import DivergenceError, SuiteError
+from emlc.records.errors import DivergenceError, SuiteError
 
 
 class Scripted(Method):

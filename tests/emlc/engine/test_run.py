@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from emlc.augment import CropFlip, CropFlipAutoAugment
+from emlc.data.augment import CropFlip, CropFlipAutoAugment
 from emlc.engine.contract import Method, Training
 from emlc.engine.loop import Feed, train
 from emlc.engine.run import Recipe, build_feed, build_method, method_class, parse_options, run
 from emlc.engine.streams import BalancedStream, FixedOrderStream, Stream
-from emlc.errors import SuiteError
-from emlc.tasks import TaskSpec, make_task
+from emlc.records.errors import SuiteError
+from emlc.tasks.draw import TaskSpec, make_task
 from tests.tiny import CLEAN_PER_CLASS, TRAINING, tiny_arrays, variants
 
 CPU = torch.device("cpu")
@@ -238,7 +238,7 @@ def test_the_feed_follows_the_method_s_wishes_and_the_protocol_s_order():
     assert (type(feed.noisy), type(feed.clean)) == (FixedOrderStream, BalancedStream)
 
 
-@pytest.mark.parametrize("implementation", ["baselines.nothing", "emlc.seeds", "baselines"])
+@pytest.mark.parametrize("implementation", ["baselines.nothing", "emlc.tasks.seeds", "baselines"])
 def test_what_is_no_method_is_refused_in_one_line(implementation):
     with pytest.raises(SuiteError, match=f"^{implementation} is not a method: .*; see docs/adding-a-method.md$"):
         method_class(implementation)

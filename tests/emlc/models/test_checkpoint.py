@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from emlc.errors import SuiteError
 from emlc.models import build_model
 from emlc.models.checkpoint import load_encoder, save_encoder
+from emlc.records.errors import SuiteError
 
 PREFIXES = ["encoder.module.", "encoder.", "module.", ""]
 

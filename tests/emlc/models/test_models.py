@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import ResNet as TorchvisionResNet
 
-from emlc.errors import SuiteError
 from emlc.models import MODELS, build_model, initialise
 from emlc.models.preact import PreActBlock, RawShortcutBlock
 from emlc.models.resnet import BasicBlock, Bottleneck, OptionABlock, ResNet
 from emlc.models.wide_resnet import WideBlock
+from emlc.records.errors import SuiteError
 
 NARROW = {
     "cnn-small": {"width": 4},

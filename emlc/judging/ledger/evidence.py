@@ -1,0 +1,209 @@
+"""The numbers that claims are about, under the names that their expressions use: the paper's or those of records."""
+
+import csv
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from emlc.judging.cells import Cell, noise_name
+from emlc.judging.ledger.evaluation import Reading
+from emlc.judging.ledger.logic import MissingNumberError
+from emlc.judging.provenance import Defect
+from emlc.records.errors import SuiteError
+
+Functions = Mapping[str, Callable[..., Any]]
+
+
+def table_functions(cells: Sequence[Cell], printed: Sequence[Cell], stand_in: str = "") -> Functions:
+    """Return the functions that read a table.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        Where the numbers come from.
+    printed : sequence of Cell
+        The cells that the paper prints: an expression can name no other, and they are the rivals in ``best``.
+    stand_in : str
+        The data set that `cells` are of where it is not the one that the expression names.
+
+    Returns
+    -------
+    mapping of str to callable
+        ``cell(method, dataset, noise_type, rate)``: its mean. ``best(methods, dataset, noise_type, rate)``: the largest
+        mean in a column of those `methods` that the paper prints there, all of which must be known.
+    """
+    known = {cell.key: cell for cell in cells if cell.mean is not None}
+    paper = {cell.key for cell in printed}
+
+    def named(method: str, dataset: str, noise_type: str = "", rate: float | None = None) -> Cell:
+        return Cell(method, dataset, noise_type, None if rate is None else float(rate))
+
+    def cell(method: str, dataset: str, noise_type: str = "", rate: float | None = None) -> Reading:
+        wanted = named(method, dataset, noise_type, rate)
+        if wanted.key not in paper:
+            raise SuiteError(f"the paper prints no cell {label(wanted)}")
+        if wanted.key not in known:
+            raise MissingNumberError(f"no number for {label(wanted)}")
+        return _reading(known[wanted.key], label(replace(wanted, dataset=stand_in or dataset)))
+
+    def best(methods: Sequence[str], dataset: str, noise_type: str = "", rate: float | None = None) -> Reading:
+        rivals = [named(method, dataset, noise_type, rate) for method in methods]
+        there = [rival for rival in rivals if rival.key in paper]
+        if not there:
+            raise SuiteError(f"the paper prints no cell of {', '.join(methods)} in {column(rivals[0])}")
+        return max((cell(r.method, r.dataset, r.noise_type, r.noise_rate) for r in there), key=lambda read: read.value)
+
+    return {"cell": cell, "best": best}
+
+
+def elsewhere_function(cells: Sequence[Cell]) -> Functions:
+    """Return ``elsewhere(method, dataset, noise_type, rate)``: numbers of other publications, the same for everyone."""
+    known = {cell.key: cell for cell in cells}
+
+    def elsewhere(method: str, dataset: str, noise_type: str = "", rate: float | None = None) -> Reading:
+        wanted = Cell(method, dataset, noise_type, None if rate is None else float(rate))
+        if wanted.key not in known:
+            raise SuiteError(f"no number published elsewhere is at hand for {label(wanted)}")
+        return _reading(known[wanted.key], label(wanted))
+
+    return {"elsewhere": elsewhere}
+
+
+def defects_function(provenance: Sequence[Defect], printed: Sequence[Cell]) -> Functions:
+    """Return ``defects(name, dataset)``: how many printed cells have a defect (of all data sets without `dataset`)."""
+    names = sorted({name for defect in provenance for name in defect.names})
+
+    def defects(name: str, dataset: str | None = None) -> Reading:
+        if name not in names:
+            raise SuiteError(f"no cell has a defect {name!r}; known: {', '.join(names)}")
+        found = [
+            cell
+            for cell in printed
+            if dataset in (None, cell.dataset) and any(d.covers(cell) and name in d.names for d in provenance)
+        ]
+        whose = ", ".join(dict.fromkeys(cell.method for cell in found))
+        return Reading(len(found), f"cells with defect {name}" + (f" on {dataset}" if dataset else ""), whose or "none")
+
+    return {"defects": defects}
+
+
+def file_functions(files: Mapping[str, Path], absent: str) -> Functions:
+    """Return the functions that read CSV files.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        By their names, e.g. ``figures/fig1.csv``; expressions leave the suffix out.
+    absent : str
+        Says in a message what it means that there is no such file, which it calls ``{file}``.
+
+    Returns
+    -------
+    mapping of str to callable
+        ``value(file, column, **where)``: the one number in the rows that fit all of `where`.
+        ``average(file, column, **where)`` and ``least(file, column, **where)``: the mean over these rows, and the
+        smallest. ``last(file, column, by, **where)``: the same over
+        those of them in which the column `by`, e.g. ``epoch``, is largest.
+    """
+
+    def chosen(file: str, column: str, where: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
+        rows = [row for row in _rows(files, file, absent) if all(_fits(row, key, part) for key, part in where.items())]
+        what = f"{file}.csv, {', '.join([column, *(f'{key} {part}' for key, part in where.items())])}"
+        rows = [row for row in rows if is_number(row.get(column))]
+        if not rows:
+            raise MissingNumberError(f"no number for {what}")
+        return rows, what
+
+    def value(file: str, column: str, **where: Any) -> Reading:
+        rows, what = chosen(file, column, where)
+        numbers = {float(row[column]) for row in rows}
+        if len(numbers) > 1:
+            raise MissingNumberError(f"{len(rows)} different rows for {what}")
+        return Reading(numbers.pop(), what)
+
+    def average(file: str, column: str, **where: Any) -> Reading:
+        rows, what = chosen(file, column, where)
+        return _average([float(row[column]) for row in rows], what)
+
+    def least(file: str, column: str, **where: Any) -> Reading:
+        rows, what = chosen(file, column, where)
+        smallest = min(float(row[column]) for row in rows)
+        return Reading(smallest, f"least {what}", f"{smallest:.4g}, n = {len(rows)}")
+
+    def last(file: str, column: str, by: str, **where: Any) -> Reading:
+        rows, what = chosen(file, column, where)
+        if not all(is_number(row.get(by)) for row in rows):
+            raise MissingNumberError(f"no column of numbers {by} for {what}")
+        end = max(float(row[by]) for row in rows)
+        return _average([float(row[column]) for row in rows if float(row[by]) == end], f"{what}, {by} {end:g}")
+
+    return {"value": value, "average": average, "least": least, "last": last}
+
+
+def _average(numbers: Sequence[float], what: str) -> Reading:
+    mean = math.fsum(numbers) / len(numbers)
+    return Reading(mean, what, f"{mean:.4g}, n = {len(numbers)}")
+
+
+def no_numbers(names: Iterable[str], why: str) -> Functions:
+    """Return functions of these names that all say why there is no number."""
+
+    def refuse(*what: Any, **where: Any) -> Reading:
+        raise MissingNumberError(why)
+
+    return dict.fromkeys(names, refuse)
+
+
+def on_dataset(cells: Sequence[Cell], dataset: str, printed: Sequence[Cell]) -> list[Cell]:
+    """Return the cells of one measured dataset as if they stood for each dataset that the paper prints."""
+    own = [cell for cell in cells if cell.dataset == dataset]
+    return [replace(cell, dataset=name) for name in dict.fromkeys(cell.dataset for cell in printed) for cell in own]
+
+
+def label(cell: Cell) -> str:
+    """Return a cell's name in words, e.g. ``EMLC (k=1), CIFAR-10, Sym. 90%``."""
+    return f"{cell.method}, {column(cell)}"
+
+
+def column(cell: Cell) -> str:
+    """Return the name of a cell's column in words."""
+    return ", ".join(filter(None, (cell.dataset, noise_name(cell.noise_type, cell.noise_rate))))
+
+
+def _reading(cell: Cell, text: str) -> Reading:
+    if cell.mean is None:
+        raise MissingNumberError(f"no number for {text}")
+    return Reading(cell.mean, text, f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}"))
+
+
+def _rows(files: Mapping[str, Path], file: str, absent: str) -> list[dict[str, str]]:
+    if not re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_]+)?", file):
+        raise SuiteError(f"{file!r} is no name of a file of numbers: lower case letters, digits, one slash at most")
+    name = f"{file}.csv"
+    if name not in files:
+        raise MissingNumberError(absent.format(file=name.rpartition("/")[2]))
+    path = files[name]
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            return list(csv.DictReader(handle))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise SuiteError(f"cannot read {path}: {error}") from error
+
+
+def _fits(row: Mapping[str, str], key: str, wanted: Any) -> bool:
+    text = row.get(key) or ""
+    if isinstance(wanted, str):
+        return text == wanted
+    return is_number(text) and float(text) == wanted
+
+
+def is_number(text: str | None) -> bool:
+    """Whether a value of a CSV file is a number."""
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True

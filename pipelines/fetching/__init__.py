@@ -1,0 +1,1 @@
+"""Pinned bytes: the .dvc files that name them, and downloads that are verified."""

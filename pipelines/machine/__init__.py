@@ -1,0 +1,1 @@
+"""What commands share of the machine: the command line, devices, GPU slots, signals, clocks."""

@@ -1,0 +1,145 @@
+"""What the page shows besides the table: figures, pages of other steps, claims, and how to make each piece again."""
+
+import base64
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from emlc.records.errors import SuiteError
+
+FIGURES = {
+    "fig1": "Figure 1: training labels that the teacher recovers, and wrong labels that it corrects, by epoch",
+    "fig3": "Figure 3, right: the teacher's outputs and the gate's weight for clean and for corrupted labels",
+    "fig4": "Figure 4: t-SNE of the students' embeddings of the test set",
+    "fig5": "Figure 5: the meta-objective by iteration",
+    "convergence": "Test accuracy by epoch, mean and spread over seeds",
+}
+"""Files ``figures/<name>.svg``, ``.csv`` and ``.txt`` (the caption); the name stands in for a caption."""
+
+PAGES = {
+    "timing": "Time and memory",
+    "metagrad": "Meta-gradients against the exact one",
+    "ablations": "Ablations",
+    "splits": "The splits",
+}
+"""Files ``<name>.md`` and ``<name>.csv``."""
+
+MOST_ROWS = 500
+"""Longer CSV files are to download only."""
+
+STEPS = {
+    "splits.md": "splits",
+    "timing.md": "timing",
+    "metagrad.md": "metagrad",
+    "ablations.md": "ablations",
+    "figures/convergence.svg": "curves",
+    "figures/fig1.svg": "recovery",
+    "figures/fig3.svg": "corrections",
+    "figures/fig4.svg": "embeddings",
+    "figures/fig5.svg": "objective",
+}
+"""The file to ask Snakemake for besides the table's, the claims' and the page, and the step that makes it."""
+
+
+Files = Mapping[str, Path]
+"""Files of results that were made, by their names, e.g. ``figures/fig1.csv``."""
+
+
+def figures(files: Files) -> list[dict[str, Any]]:
+    """Return the figures; those that were not made have no ``image``."""
+    return [_figure(files, name, title) for name, title in FIGURES.items()]
+
+
+def pages(files: Files) -> list[dict[str, Any]]:
+    """Return the pages of other steps as HTML, each with its numbers; those that were not made have no ``html``."""
+    return [
+        {
+            "name": name,
+            "title": title,
+            "html": markdown_html(files.get(f"{name}.md"), name),
+            "data": csv_data(files.get(f"{name}.csv")),
+        }
+        for name, title in PAGES.items()
+    ]
+
+
+def markdown_html(path: Path | None, prefix: str) -> Markup | None:
+    """Return a Markdown page as HTML: without its title, headings one level down, HTML in it escaped."""
+    if path is None:
+        return None
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(_text(path))
+    if [token.tag for token in tokens[:1]] == ["h1"]:
+        tokens = tokens[3:]  # opening, text, closing
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1]) + 1)}"
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        if token.type == "table_open":
+            token.attrSet("class", "plain")
+    html = parser.renderer.render(tokens, parser.options, {})
+    region = f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {PAGES.get(prefix, prefix)}">'
+    return Markup(html.replace("<table", f"{region}<table").replace("</table>", "</table></div>"))
+
+
+def csv_data(path: Path | None) -> dict[str, Any] | None:
+    """Return a CSV file: ``columns``, ``rows`` (none if they are too many to show), ``uri`` to save it from."""
+    if path is None:
+        return None
+    lines = list(csv.reader(_text(path).splitlines()))
+    columns, rows = (lines[0], lines[1:]) if lines else ([], [])
+    shown = rows if len(rows) <= MOST_ROWS else []
+    return {"name": path.name, "columns": columns, "rows": shown, "count": len(rows), "uri": data_uri(path, "text/csv")}
+
+
+def data_uri(path: Path, kind: str) -> str:
+    """Return a file's bytes as a ``data:`` address."""
+    return f"data:{kind};base64,{base64.b64encode(_bytes(path)).decode()}"
+
+
+def steps_made(table: Mapping[str, Any], files: Files) -> dict[str, str]:
+    """Return what to ask Snakemake for, and the step that makes it: the page, the profile's table and some files."""
+    compared = {f"compare_{table['name']}.md": "compare"} if "published" in table else {}
+    always = {"report.html": "report", f"{table['name']}.md": "table", **compared, "claims.md": "claims"}
+    return always | {file: step for file, step in STEPS.items() if file in files}
+
+
+def claim_counts(claims: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return how many claims got each verdict: by the printed numbers, by our records, and on each other data set."""
+    sides = {"on the numbers the paper prints": [claim["published"] for claim in claims]}
+    sides["on our records of the paper's data"] = [claim["measured"] for claim in claims]
+    for claim in claims:
+        for item in claim["transferred"]:
+            sides.setdefault(f"on {item['dataset']} instead", []).append(item)
+    return {side: dict(sorted(Counter(item["verdict"] for item in found).items())) for side, found in sides.items()}
+
+
+def _figure(files: Files, name: str, title: str) -> dict[str, Any]:
+    image, numbers, caption = (files.get(f"figures/{name}.{suffix}") for suffix in ("svg", "csv", "txt"))
+    return {
+        "name": name,
+        "title": title,
+        "caption": title if caption is None else _text(caption).strip(),
+        "image": None if image is None else data_uri(image, "image/svg+xml"),
+        "data": csv_data(numbers),
+    }
+
+
+def _text(path: Path) -> str:
+    try:
+        return _bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SuiteError(f"cannot read {path}: {error}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""What a profile costs: disk and hours."""

@@ -1,0 +1,62 @@
+"""How long runs and pretrainings took where they are recorded: what a plan's hours are made of."""
+
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from emlc.records.artefacts import canonical_json, read_json
+from emlc.records.record import COMPLETED, read_record
+from emlc.records.record import SCHEMA as RUN_SCHEMA
+from pipelines.pretrain import SCHEMA as PRETRAINING_SCHEMA
+
+
+def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
+    """Return what decides how long an epoch takes: dataset, device, network, method, options, batch size, precision.
+
+    Parameters
+    ----------
+    title : str
+        Of the dataset, as tables print it.
+    device : str
+        As records name it.
+    spec : mapping
+        :func:`pipelines.profile.settings.run_spec`.
+    """
+    training = spec["training"]
+    arithmetic = [training["batch_size"], training.get("precision", "float32")]
+    parts = [spec["model"], spec["implementation"], spec["options"], *arithmetic]
+    return canonical_json([title, device, *parts])
+
+
+def pretraining_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
+    """Return the same of a pretraining (`spec` as :func:`pipelines.profile.settings.pretraining_spec`)."""
+    return canonical_json([title, device, spec["model"], spec["pretraining"].get("batch_size")])
+
+
+def recorded_times(folders: Iterable[Path]) -> dict[str, float]:
+    """Return seconds per epoch, evaluation included, by key: the median over all records below `folders`.
+
+    Raises
+    ------
+    SuiteError
+        If a record is damaged or edited.
+    """
+    times: dict[str, list[float]] = {}
+    for path in sorted(path for folder in folders for path in folder.rglob("*.json")):
+        for key, seconds in _time(path):
+            times.setdefault(key, []).append(seconds)
+    return {key: statistics.median(values) for key, values in times.items()}
+
+
+def _time(path: Path) -> list[tuple[str, float]]:
+    """Return key and seconds per epoch of the record in a file: one pair, or none if it holds no finished record."""
+    content = read_json(path)
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema == PRETRAINING_SCHEMA:
+        key = pretraining_key(content["title"], content["device"], content["config"])
+        return [(key, content["timing"]["total_seconds"] / len(content["losses"]))]
+    if schema != RUN_SCHEMA or read_record(path)["status"] != COMPLETED:
+        return []
+    key = run_key(content["run"]["title"], content["device"], content["config"])
+    return [(key, content["timing"]["total_seconds"] / len(content["epochs"]))]

@@ -1,0 +1,1 @@
+"""Profiles: read, checked, and what they mean."""

@@ -1,0 +1,1 @@
+"""What the Snakemake rules need: which sources a step depends on, folders, leftovers."""
