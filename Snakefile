@@ -3,7 +3,7 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-# Each profile is complete in itself: only without one does the default apply.
+# A profile stands by itself (or on its `base:`): only without one does the default apply.
 if "profile" not in config:
 
     configfile: "config/config.yaml"
@@ -11,11 +11,8 @@ if "profile" not in config:
 
 include: "pipelines/common.smk"
 include: "pipelines/data.smk"
-include: "pipelines/pretraining.smk"
-include: "pipelines/runs.smk"
-include: "pipelines/tables.smk"
-include: "pipelines/evidence.smk"
-include: "pipelines/ledger.smk"
+include: "pipelines/training.smk"
+include: "pipelines/pages.smk"
 
 
 localrules:
@@ -24,26 +21,20 @@ localrules:
 
 rule all:
     input:
-        f"results/{TABLE}.md",
-        f"results/compare_{TABLE}.md" if PUBLISHED else [],
-        "results/figures/convergence.png",
+        [f"results/{name}.md" for name in PROFILE.tables],
+        [f"results/{PROFILE.profile}/figures/convergence_{name}.png" for name in PROFILE.tables],
 
 
 onstart:
     try:
-        check_disk(plan(SETTINGS, ROOT, device="", times={}), ROOT)
+        check_disk(JOBS)
     except SuiteError as error:
         raise WorkflowError(str(error)) from None
-    # What all steps read. Neither an input (a change of it re-runs nothing; a change of what a run needs, in `params`,
-    # does) nor made while parsing: a dry run beside a running workflow must not change its profile.
-    write_text(
-        Path("results/settings.json"), json.dumps(SETTINGS, indent=1) + "\n"
-    )  # tables keep the order of methods
 
 
 onsuccess:
-    # Not those of a killed workflow, of which this one may have made a part only.
-    delete_checkpoints(SETTINGS, Path("results"))
+    delete_checkpoints(JOBS.results)
     # A failed run leaves a record, so that the table is built without it; the command still must not look successful.
-    if Path(f"results/{TABLE}.json").exists():
-        shell(f"python -m pipelines.failures results/{TABLE}.json")
+    for name in PROFILE.tables:
+        if JOBS.is_current(f"{name}.json"):
+            shell(f"python -m pipelines.failures results/{name}.json")

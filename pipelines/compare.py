@@ -23,8 +23,8 @@ from emlc.judging.verdicts import DEVIATES, RULE, SIGNIFICANCE, judge
 from emlc.records.artefacts import write_json, write_text
 from emlc.records.errors import SuiteError
 from pipelines.machine.cli import Parser, run
+from pipelines.page.accuracies import read_table
 from pipelines.page.comparison import as_markdown, summary
-from pipelines.table import read_table
 
 __all__ = ["as_json", "as_markdown", "compare", "judge", "main", "rank_agreement", "read_cells", "summary"]
 
@@ -51,6 +51,11 @@ def main(argv: Sequence[str]) -> int:
         write_text(arguments.md, as_markdown(comparison, f"{arguments.result.name} against the paper", absences))
     print(summary(comparison))
     return int(comparison.counts[DEVIATES] > 0)
+
+
+def write_comparison(result: Path, published: Path, runs: Path, md: Path, out: Path) -> None:
+    """Compare a table with the published one and write both files."""
+    main([str(result), str(published), "--table", str(runs), "--md", str(md), "--json", str(out)])
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

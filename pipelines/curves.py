@@ -1,7 +1,8 @@
 """Draw the convergence curves: test accuracy after every epoch, mean and spread over seeds, one panel per column."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -10,25 +11,22 @@ import seaborn as sns
 
 from emlc.judging.cells import noise_name
 from emlc.records.artefacts import atomic_path
-from emlc.records.record import COMPLETED
-from pipelines.aggregate import collect
-from pipelines.machine.cli import Parser, run
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, Settings, dataset_title
+from emlc.records.store import Order
+from pipelines.evidence.records import Shown, completed, shown
+from pipelines.machine.work import work
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 AXES = ["dataset", "noise", "rate"]
 """What makes a column of the table, and so a panel."""
 
 
-def curves(settings: Settings, folder: Path) -> pd.DataFrame:
-    """Return the tidy curves: one line per run and epoch of every completed record, test accuracy in %."""
+def curves(runs: Sequence[Shown]) -> pd.DataFrame:
+    """Return the tidy curves: one line per completed run and epoch, test accuracy in %."""
     rows = [
-        {**item["run"]._asdict(), "method": item["label"], "dataset": item["title"]}
+        {**{name: getattr(run, name) for name in (*AXES, "method", "seed")}}
         | {"epoch": epoch["epoch"] + 1, "test_accuracy": epoch["test_accuracy"]}
-        for item in collect(settings, folder)
-        if item["status"] == COMPLETED
-        for epoch in item["record"]["epochs"]
+        for run in completed(runs)
+        for epoch in run.record["epochs"]
     ]
     return pd.DataFrame(rows, columns=[*AXES, "method", "seed", "epoch", "test_accuracy"])
 
@@ -41,7 +39,7 @@ def means(tidy: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=order).round(4)
 
 
-def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
+def draw(tidy: pd.DataFrame) -> "mpl.figure.Figure":
     """Return the figure: one panel per noise setting, band = standard deviation over seeds; empty without runs."""
     sns.set_theme(style="ticks", context="paper", font_scale=1.1)
     if tidy.empty:
@@ -69,7 +67,7 @@ def draw(tidy: pd.DataFrame, settings: Settings) -> "mpl.figure.Figure":
         aspect=1.15,
     )
     grid.set_titles("{col_name}").set_axis_labels("Epoch", "Test accuracy (%)")
-    grid.legend.set_title(f"mean ± std, n = {len(settings['seeds'])} seeds")
+    grid.legend.set_title(f"mean ± std, n = {tidy['seed'].nunique()} seeds")
     sns.move_legend(grid, "center left", bbox_to_anchor=(grid.figure.subplotpars.right + 0.01, 0.5))
     return grid.figure
 
@@ -80,35 +78,27 @@ def _empty_figure() -> "mpl.figure.Figure":
     return figure
 
 
-def save(tidy: pd.DataFrame, settings: Settings, out: Path) -> None:
+def save(tidy: pd.DataFrame, name: str, columns: Sequence[Mapping[str, Any]], out: Path) -> None:
     """Write the figure (PNG, SVG), the tidy CSV and one CSV of means per column; bytes depend on the records only."""
-    with atomic_path(out / "convergence.csv") as path:
+    with atomic_path(out / f"convergence_{name}.csv") as path:
         tidy.to_csv(path, index=False, lineterminator="\n")
-    for column in settings["columns"]:
-        axes = {**column, "dataset": dataset_title(settings, column["dataset"])}
-        chosen = tidy[(tidy[AXES] == pd.Series({name: axes[name] for name in AXES})).all(axis="columns")]
-        name = f"{column['dataset']}_{column['noise']}-{column['rate']}.csv"
-        with atomic_path(out / "convergence" / name) as path:
+    for column in columns:
+        chosen = tidy[(tidy[AXES] == pd.Series({axis: column[axis] for axis in AXES})).all(axis="columns")]
+        place = f"{column['key']}_{column['noise']}-{column['rate']}.csv"
+        with atomic_path(out / f"convergence_{name}" / place) as path:
             means(chosen).to_csv(path, lineterminator="\n")
     mpl.rcParams["svg.hashsalt"] = "emlc"
-    figure = draw(tidy, settings)
+    figure = draw(tidy)
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        with atomic_path(out / f"convergence.{suffix}") as path:
+        with atomic_path(out / f"convergence_{name}.{suffix}") as path:
             figure.savefig(path, format=suffix, dpi=150, bbox_inches="tight", metadata=metadata)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    parser = Parser("pipelines.curves", description=__doc__)
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    args = parser.parse_args(argv)
+def make(order: Order, folder: Path) -> None:
+    """Make the convergence curves of a table."""
     mpl.use("agg")
-    settings = load_settings(args.config)
-    save(curves(settings, args.runs), settings, args.out)
-    return 0
+    save(curves(shown(order)), order.identity["name"], order.identity["columns"], folder)
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.curves", __doc__, make)

@@ -1,7 +1,7 @@
 # Pinned bytes -> prepared arrays -> tasks.
 
 
-for file, pointer in POINTERS.items():
+for file, pointer in fetched(PROFILE, JOBS).items():
 
     rule:
         name:
@@ -13,58 +13,39 @@ for file, pointer in POINTERS.items():
         log:
             f"results/logs/fetch/{Path(file).name}.log",
         params:
-            mirror=["--mirror", SETTINGS["mirror"]] if SETTINGS.get("mirror") else [],
+            mirror=["--mirror", PROFILE.mirror] if PROFILE.mirror else [],
         shell:
             "python -m pipelines.fetch {input.pointer:q} {params.mirror:q} > {log:q} 2>&1"
 
 
 rule prepare:
     input:
-        files=dataset_files,
-        sources=sources("pipelines.prepare"),
+        wanted("data"),
     output:
-        "results/data/{dataset}.npz",
+        seal("data"),
     log:
-        "results/logs/prepare/{dataset}.log",
-    params:
-        options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
-        listings=listings,
+        "results/logs/data/{id}.log",
     shell:
-        "python -m pipelines.prepare --config results/settings.json --dataset {wildcards.dataset:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python -m pipelines.prepare {input[0]:q} > {log:q} 2>&1"
 
 
 rule human:
     input:
-        files=dataset_files,
-        labels=lambda wildcards: pinned_file(human_labels(SETTINGS, wildcards.dataset)),
-        sources=sources("pipelines.human"),
+        wanted("labels"),
     output:
-        "results/human/{dataset}.npz",
+        seal("labels"),
     log:
-        "results/logs/human/{dataset}.log",
-    params:
-        options=lambda wildcards: dataset_options(SETTINGS, wildcards.dataset),
-        listings=listings,
+        "results/logs/labels/{id}.log",
     shell:
-        "python -m pipelines.human --config results/settings.json --dataset {wildcards.dataset:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python -m pipelines.human {input[0]:q} > {log:q} 2>&1"
 
 
 rule inject:
     input:
-        data="results/data/{dataset}.npz",
-        human=human_file,
-        sources=sources("pipelines.inject"),
+        wanted("tasks"),
     output:
-        f"results/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.npz",
+        seal("tasks"),
     log:
-        f"results/logs/tasks/{PROFILE}/{{dataset}}/{{noise}}-{{rate}}{{split}}/seed{{seed}}.log",
-    params:
-        split=lambda wildcards: ["--split", wildcards.split.strip("/")] if wildcards.split else [],
-        spec=lambda wildcards: task_spec(SETTINGS, wildcards.dataset, wildcards.noise, float(wildcards.rate)),
-        human=lambda wildcards, input: ["--human", *input.human] if input.human else [],
+        "results/logs/tasks/{id}.log",
     shell:
-        "python -m pipelines.inject --config results/settings.json --data {input.data:q} --dataset {wildcards.dataset:q}"
-        " --noise {wildcards.noise:q} --rate {wildcards.rate:q} --seed {wildcards.seed:q}"
-        " {params.split:q} {params.human:q} --out {output:q} > {log:q} 2>&1"
+        "python -m pipelines.inject {input[0]:q} > {log:q} 2>&1"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.machine.cli import Parser, run
-from pipelines.table import read_table
+from pipelines.page.accuracies import read_table
 
 
 def main(argv: Sequence[str]) -> int:
@@ -15,8 +15,7 @@ def main(argv: Sequence[str]) -> int:
     table = read_table(args.table)
     failed = [item for cell in table["cells"] for item in cell["failed"]]
     for item in failed:
-        folder = f"results/runs/{table['profile']}/{item['folder']}"
-        print(f"failed run: {item['error']}; to try again, delete {folder}/record.json")
+        print(f"failed run: {item['error']}; to try again, delete {item['folder']}")
     return int(bool(failed))
 
 

@@ -1,15 +1,16 @@
 """Turn a dataset's pinned files into arrays: uint8 images, int64 labels, class names, with a checksum inside."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.store import save_arrays
 from emlc.records.errors import SuiteError
+from emlc.records.store import Order
 from pipelines.fetching.pointers import require_file
-from pipelines.machine.cli import Parser, run
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, dataset_options
+from pipelines.machine.work import work
+from pipelines.profile.places import ROOT
+
+ARRAYS = "arrays.npz"
 
 
 def prepare(dataset: Dataset, files: tuple[Path, ...], out: Path) -> str:
@@ -50,17 +51,11 @@ def _source_file(source: Path) -> Path:
     return source
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    parser = Parser("pipelines.prepare", description=__doc__)
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--dataset", required=True, help="a key of the profile's datasets")
-    parser.add_argument("--out", type=Path, required=True, help="where to write the arrays (.npz)")
-    args = parser.parse_args(argv)
-    dataset = open_dataset(args.dataset, dataset_options(load_settings(args.config), args.dataset))
-    prepare(dataset, source_files(dataset, ROOT), args.out)
-    return 0
+def make(order: Order, folder: Path) -> None:
+    """Make prepared arrays."""
+    dataset = open_dataset(order.identity["dataset"], order.about["options"])
+    prepare(dataset, source_files(dataset, ROOT), folder / ARRAYS)
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.prepare", __doc__, make)

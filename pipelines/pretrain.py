@@ -1,40 +1,30 @@
 """Pretrain a dataset's encoder by SimCLR, without labels, for the runs that start from one."""
 
-import argparse
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from emlc.data import open_dataset
 from emlc.data.store import load_arrays
-from emlc.records.artefacts import file_digest, sha256_bytes, write_json
+from emlc.records.artefacts import file_digest, write_json
 from emlc.records.errors import SuiteError
-from pipelines.machine.cli import Parser, run
+from emlc.records.store import Order
+from pipelines.machine.cli import run
 from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
 from pipelines.machine.interrupts import Keep, StopRequest, stoppable
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import (
-    DEFAULT_PROFILE,
-    ROOT,
-    Settings,
-    checkpoint_minutes,
-    dataset_options,
-    pretraining_spec,
-)
-from pipelines.workflow.sources import sources
-
-if TYPE_CHECKING:
-    from emlc.engine.checkpoints import CheckpointFile
+from pipelines.machine.work import fulfil, order_of
 
 SCHEMA = "emlc.engine.pretraining/1"
+ENCODER = "encoder.pt"
+MINUTES = 10
+"""From one checkpoint to the next within an epoch."""
 
 
-def pretrain_dataset(settings: Settings, name: str, data: Path, out: Path, keep: Keep | None = None) -> dict[str, Any]:
+def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
     """Pretrain on all training images, write the encoder to `out` and return what there is to tell about it.
 
-    With `keep`, it goes on from the pretraining's checkpoint if there is one.
+    It goes on from the pretraining's checkpoint if there is one.
 
     Returns
     -------
@@ -46,24 +36,29 @@ def pretrain_dataset(settings: Settings, name: str, data: Path, out: Path, keep:
     Interrupted
         If the process was asked to stop.
     SuiteError
-        If the profile or the data cannot be trusted, the loss diverges or the device's memory is too small; nothing is
-        written then.
+        If the data cannot be trusted, the loss diverges or the device's memory is too small; nothing is written then.
     """
     import torch
 
+    from emlc.engine.checkpoints import CheckpointFile
     from emlc.engine.pretraining import pretrain
     from emlc.engine.simclr import Recipe
     from emlc.models.checkpoint import save_encoder
 
-    spec = pretraining_spec(settings, name)
-    dataset = open_dataset(name, dataset_options(settings, name))
-    recipe = Recipe(model=spec["model"], flips=dataset.flips, mean=dataset.mean, std=dataset.std, **spec["pretraining"])
-    arrays, checksum = load_arrays(data)
+    spec = order.identity
+    recipe = Recipe(
+        model=spec["model"],
+        flips=spec["flips"],
+        mean=tuple(spec["mean"]),
+        std=tuple(spec["std"]),
+        **spec["pretraining"],
+    )
+    arrays, checksum = load_arrays(order.beside("data", spec["data"]) / "arrays.npz")
     device = open_device(spec["device"], spec["threads"])
     images = torch.from_numpy(arrays.train_images).permute(0, 3, 1, 2).contiguous()
-    facts = {"dataset": name, "title": dataset.title, "config": spec, "seed": recipe.seed, "data": {"sha256": checksum}}
+    facts = {"id": order.id, "config": spec, "seed": recipe.seed, "data": {"sha256": checksum}}
     made_by = {"device": device_name(device), "versions": versions()}
-    kept = None if keep is None else _checkpoint(keep, {**facts, **made_by}, settings)
+    kept = CheckpointFile(keep.path, {"id": order.id, **made_by}, MINUTES, keep.stopped)
     started = time.perf_counter()
     try:
         pretrained = pretrain(images, recipe, device, kept)
@@ -85,36 +80,20 @@ def pretrain_dataset(settings: Settings, name: str, data: Path, out: Path, keep:
     }
 
 
-def _checkpoint(keep: Keep, facts: dict[str, Any], settings: Settings) -> "CheckpointFile":
-    """Return the file of a pretraining: other settings, data, software or source code make it another one."""
-    from emlc.engine.checkpoints import CheckpointFile
-
-    code = sha256_bytes(*((ROOT / path).read_bytes() for path in sources("pipelines.pretrain")))
-    return CheckpointFile(keep.path, {**facts, "sources": code}, checkpoint_minutes(settings), keep.stopped)
-
-
 def main(argv: Sequence[str]) -> int:
-    """Run the step.
-
-    With ``--checkpoints``, SIGTERM and SIGINT end it after the training step at hand, with status 128 + signal.
-    """
-    parser = Parser("pipelines.pretrain", description=__doc__)
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--dataset", required=True, help="a key of the profile's datasets, with a pretraining block")
-    parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
-    parser.add_argument("--out", type=Path, required=True, help="encoder to write, in SupContrast's layout")
-    parser.add_argument("--record", type=Path, help="JSON to write beside it (default: same name, .json)")
-    parser.add_argument("--checkpoints", type=Path, help="folder to go on from, and to leave a checkpoint in")
-    args = parser.parse_args(argv)
-    settings = load_settings(args.config)
+    """Run the step. SIGTERM and SIGINT end it after the training step at hand, with status 128 + signal."""
+    order = order_of("pipelines.pretrain", __doc__, argv)
     use_reproducible_kernels()
-    return _run(settings, args, None) if args.checkpoints is None else stoppable(partial(_run, settings, args))
+    return stoppable(partial(_pretrain, order))
 
 
-def _run(settings: Settings, args: argparse.Namespace, stopped: StopRequest | None) -> int:
-    keep = None if stopped is None else Keep(args.checkpoints / f"{args.dataset}.pt", stopped)
-    record = pretrain_dataset(settings, args.dataset, args.data, args.out, keep)
-    write_json(args.record or args.out.with_suffix(".json"), record)
+def _pretrain(order: Order, stopped: StopRequest) -> int:
+    keep = Keep(order.results / "checkpoints" / f"{order.id}.pt", stopped)
+
+    def make(order: Order, folder: Path) -> None:
+        write_json(folder / "record.json", pretrain_dataset(order, folder / ENCODER, keep))
+
+    fulfil(order, make)
     return 0
 
 

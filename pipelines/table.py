@@ -1,212 +1,35 @@
-"""Print a table of accuracies in the paper's layout, each method beside its published row and the difference."""
+"""Make a table from the records of its runs: CSV, JSON, the page beside the paper's numbers, and the comparison."""
 
-from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from tabulate import tabulate
-
-from emlc.judging.cells import Cell, column_name, read_published
-from emlc.records.artefacts import read_json, write_text
-from emlc.records.errors import SuiteError
-from pipelines.machine.cli import Parser, run
-
-REFERENCE = "CIFAR-10"
-"""Whose published columns stand beside a dataset that the paper does not have."""
-
-COMPARED = (
-    "*Paper* rows are published numbers, which no record here backs; differences across data sets are not comparable "
-    "and stand in parentheses."
-)
-UNCOMPARED = "No published numbers stand beside them: the paper has none for these columns."
-
-ABSENT = "–"  # noqa: RUF001  (the paper prints an en dash)
-Column = tuple[str, float | None]
-
-SELECTION_TEXT = {
-    "best-clean": "the epoch with the best clean-set accuracy (section 4.1; ties by lower clean loss)",
-    "last": "the last epoch",
-    "best-test": "the epoch with the best test accuracy",
-    "mean-last-5": "the mean of the last five epochs",
-}
-
-TABLE_SCHEMA = {
-    "type": "object",
-    "required": ["profile", "protocol", "selection", "seeds", "datasets", "methods", "cells"],
-    "properties": {
-        "selection": {"enum": list(SELECTION_TEXT)},
-        "seeds": {"type": "array"},
-        "datasets": {"type": "array", "items": {"type": "object", "required": ["title"]}},
-        "methods": {"type": "array", "items": {"type": "string"}},
-        "cells": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["method", "dataset", "noise_type", "noise_rate", "mean", "std", "failed", "missing"],
-                "properties": {
-                    "failed": {"type": "array", "items": {"type": "object", "required": ["folder", "error"]}},
-                },
-            },
-        },
-    },
-}
+from emlc.judging.cells import read_published
+from emlc.records.artefacts import write_json, write_text
+from emlc.records.store import Order
+from pipelines.evidence.cells import as_csv, as_metrics, as_table
+from pipelines.evidence.records import shown
+from pipelines.machine.work import work
+from pipelines.page.accuracies import as_markdown
+from pipelines.page.judged import write_comparison
+from pipelines.profile.places import ROOT
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """Read a table that :mod:`pipelines.aggregate` wrote.
-
-    Raises
-    ------
-    SuiteError
-        If the file cannot be read, is not JSON or no table.
-    """
-    table = read_json(path)
-    if not Draft202012Validator(TABLE_SCHEMA).is_valid(table):
-        raise SuiteError(f"{path} is not a table of results; give the JSON that pipelines.aggregate wrote")
-    return table
+def make(order: Order, folder: Path) -> None:
+    """Make a table and its comparison."""
+    name, source = order.identity["name"], order.identity["published"]
+    table = as_table(order.identity, shown(order))
+    write_text(folder / f"{name}.csv", as_csv(table))
+    write_json(folder / f"{name}.json", table)
+    write_json(folder / f"metrics_{name}.json", as_metrics(table))
+    published = _compare(folder, name, ROOT / source["file"]) if source else []
+    write_text(folder / f"{name}.md", as_markdown(table, published))
 
 
-def as_markdown(table: dict[str, Any], published: Sequence[Cell], title: str = "Table 1") -> str:
-    """Return the page: one section per dataset, first those of the profile, then the paper's that have no record.
-
-    Rows are the paper's methods in its order, with those that only the profile has after the method before them.
-
-    Parameters
-    ----------
-    table : dict
-        As :func:`pipelines.aggregate.aggregate` returns it.
-    published : sequence of Cell
-        The paper's table; empty if it has none for these columns, which the page then says.
-    title : str
-        The page's.
-    """
-    titles = [dataset["title"] for dataset in table["datasets"]]
-    absent = [title for title in dict.fromkeys(cell.dataset for cell in published) if title not in titles]
-    sections = [_section(table, published, dataset) for dataset in [*titles, *absent]]
-    head = [f"# {title}, profile `{table['profile']}`", _about(table, bool(published))]
-    return "\n\n".join([*head, *sections, *_failures(table)]) + "\n"
-
-
-def _about(table: dict[str, Any], compared: bool) -> str:
-    datasets = "; ".join(_dataset_text(dataset) for dataset in table["datasets"])
-    seeds = ", ".join(str(seed) for seed in table["seeds"])
-    return (
-        f"Test accuracy (%), mean ± standard deviation over seeds {seeds}; protocol `{table['protocol']}`; reported is "
-        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column. "
-        f"{COMPARED if compared else UNCOMPARED} Data: {datasets}."
-    )
-
-
-def _dataset_text(dataset: dict[str, Any]) -> str:
-    if "sha256" not in dataset:
-        return f"{dataset['title']} (no record)"
-    return f"{dataset['title']} of {dataset['released']}, sha256 {dataset['sha256'][:12]}"
-
-
-def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> str:
-    cells = {(_key(c["method"]), c["noise_type"], c["noise_rate"]): c for c in table["cells"] if c["dataset"] == title}
-    beside = title if any(cell.dataset == title for cell in published) else REFERENCE
-    paper = {(c.method_key, *c.noise): c for c in published if c.dataset == beside}
-    columns = list(dict.fromkeys(key[1:] for key in cells or paper))
-    rows = [
-        row
-        for method in row_names(table["methods"], published)
-        for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title)
-    ]
-    header = ["Method", *(column_name(*column) for column in columns)]
-    return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
-
-
-def _key(method: str) -> str:
-    return Cell(method, dataset="").method_key
-
-
-def row_names(ours: Sequence[str], published: Sequence[Cell]) -> list[str]:
-    """Return the methods of all rows, spelled as the profile does where it has the method.
-
-    They are the paper's in its order, with those that only the profile has after the method before them.
-    """
-    labels = {cell.method_key: cell.method for cell in published}
-    order = list(labels)
-    for before, method in pairwise([None, *ours]):
-        if _key(method) not in labels:
-            order.insert(0 if before is None else order.index(_key(before)) + 1, _key(method))
-    labels |= {_key(method): method for method in ours}
-    return [labels[key] for key in order]
-
-
-def _method_rows(
-    method: str,
-    columns: Sequence[Column],
-    cells: dict[tuple[str, str, float | None], dict[str, Any]],
-    paper: dict[tuple[str, str, float | None], Cell],
-    beside: str,
-    comparable: bool,
-) -> list[list[str]]:
-    measured = [cells.get((_key(method), *column)) for column in columns]
-    reported = [paper.get((_key(method), *column)) for column in columns]
-    best = [_best(cells, column) for column in columns]
-    rows = [[method, *(_measured(cell, top) for cell, top in zip(measured, best, strict=True))]]
-    if any(reported):
-        rows.append([f"↳ *paper, {beside}*", *(_published(cell) for cell in reported)])
-        pairs = zip(measured, reported, strict=True)
-        rows.append(["↳ *difference*", *(_difference(ours, theirs, comparable) for ours, theirs in pairs)])
-    return rows
-
-
-def _best(cells: dict[tuple[str, str, float | None], dict[str, Any]], column: Column) -> float | None:
-    means = [cell["mean"] for key, cell in cells.items() if key[1:] == column and cell["mean"] is not None]
-    return max(means, default=None)
-
-
-def _measured(cell: dict[str, Any] | None, best: float | None) -> str:
-    if cell is None or (cell["mean"] is None and not cell["failed"]):
-        return "not run"
-    if cell["mean"] is None and not cell["missing"]:
-        return "failed"
-    counts = {"failed": len(cell["failed"]), "not run": cell["missing"]}
-    lost = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    text = "failed" if cell["mean"] is None else _accuracy(cell, best)
-    return f"{text} ({lost})" if lost else text
-
-
-def _accuracy(cell: dict[str, Any], best: float | None) -> str:
-    text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
-    return f"**{text}**" if cell["mean"] == best else text
-
-
-def _published(cell: Cell | None) -> str:
-    if cell is None or cell.mean is None:
-        return ABSENT
-    return f"{cell.mean:g}" + (f" ± {cell.std:g}" if cell.std is not None else "")
-
-
-def _difference(ours: dict[str, Any] | None, theirs: Cell | None, comparable: bool) -> str:
-    if ours is None or ours["mean"] is None or theirs is None or theirs.mean is None:
-        return ABSENT
-    text = f"{ours['mean'] - theirs.mean:+.2f}"
-    return text if comparable else f"({text})"
-
-
-def _failures(table: dict[str, Any]) -> list[str]:
-    lines = [f"- `{item['folder']}`: {item['error']}" for cell in table["cells"] for item in cell["failed"]]
-    return ["## Failed runs\n\n" + "\n".join(lines)] if lines else []
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    parser = Parser("pipelines.table", description=__doc__)
-    parser.add_argument("table", type=Path, help="table in JSON (pipelines.aggregate)")
-    parser.add_argument("published", type=Path, nargs="?", help="the paper's table in CSV, if it has one")
-    parser.add_argument("--title", default="Table 1", help="of the page")
-    parser.add_argument("--out", type=Path, required=True, help="Markdown page to write")
-    args = parser.parse_args(argv)
-    published = read_published(args.published) if args.published else []
-    write_text(args.out, as_markdown(read_table(args.table), published, args.title))
-    return 0
+def _compare(folder: Path, name: str, published: Path) -> list[Any]:
+    result, runs = folder / f"{name}.csv", folder / f"{name}.json"
+    write_comparison(result, published, runs, folder / f"compare_{name}.md", folder / f"compare_{name}.json")
+    return read_published(published)
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.table", __doc__, make)

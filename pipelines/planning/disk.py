@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from emlc.data import open_dataset
 from emlc.records.errors import SuiteError
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.settings import Settings, dataset_options
+from pipelines.profile.load import dataset_options
+from pipelines.profile.model import Profile
 
 KNOWN = {"digits": (1_797, 64, 10), "cifar10": (60_000, 3_072, 10), "cifar100": (60_000, 3_072, 100)}
 """Images, bytes of pixels in each, and classes."""
@@ -34,7 +35,7 @@ class Sizes(NamedTuple):
     task: int
 
 
-def dataset_sizes(settings: Settings, name: str, root: Path) -> Sizes:
+def dataset_sizes(profile: Profile, name: str, root: Path) -> Sizes:
     """Return the sizes of a dataset of the profile, whose sources are relative to `root`.
 
     Raises
@@ -42,7 +43,7 @@ def dataset_sizes(settings: Settings, name: str, root: Path) -> Sizes:
     SuiteError
         If a source of an image folder does not exist.
     """
-    options = dataset_options(settings, name)
+    options = dataset_options(profile, name)
     images, pixels, classes = KNOWN.get(options["kind"]) or _folder(
         sum(source_bytes(root / pointer) for pointer in open_dataset(name, options).pointers)
     )

@@ -8,7 +8,8 @@ from typing import Any
 from emlc.records.artefacts import canonical_json, read_json
 from emlc.records.record import COMPLETED, read_record
 from emlc.records.record import SCHEMA as RUN_SCHEMA
-from pipelines.pretrain import SCHEMA as PRETRAINING_SCHEMA
+
+PRETRAINING_SCHEMA = "emlc.engine.pretraining/1"
 
 
 def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
@@ -21,7 +22,7 @@ def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
     device : str
         As records name it.
     spec : mapping
-        :func:`pipelines.profile.settings.run_spec`.
+        Identity of the run (:meth:`pipelines.workflow.steps.Steps.run`).
     """
     training = spec["training"]
     arithmetic = [training["batch_size"], training.get("precision", "float32")]
@@ -30,7 +31,7 @@ def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
 
 
 def pretraining_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
-    """Return the same of a pretraining (`spec` as :func:`pipelines.profile.settings.pretraining_spec`)."""
+    """Return the same of a pretraining (`spec`: its identity)."""
     return canonical_json([title, device, spec["model"], spec["pretraining"].get("batch_size")])
 
 

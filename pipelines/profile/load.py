@@ -1,129 +1,168 @@
-"""Profiles: read, laid over one another and checked, before anything is run. No torch here."""
+"""Profiles: read with what they are based on, checked, and typed, before anything is run. No torch here."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from jsonschema.validators import extend
+from pydantic import ValidationError
 
+from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.judging.cells import Cell
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
 from pipelines.profile.mappings import as_mapping, merged, read_yaml
-from pipelines.profile.settings import (
-    ROOT,
-    SIMCLR,
-    Settings,
-    column_datasets,
-    dataset_title,
-    initialisation,
-    pretraining_recipe,
-)
+from pipelines.profile.model import SIMCLR, Column, Profile, Where
+from pipelines.profile.places import DEFAULT_PROFILE
 
-_WHOLE_NUMBERS = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-# JSON Schema counts 15.0 among the integers; as a number of epochs or a seed's folder it is none.
-_Validator = extend(Draft202012Validator, type_checker=_WHOLE_NUMBERS)
+RESERVED = ("checkpoints", "logs", "orders", "recorded", "runs", "store")
+"""Folders of ``results/``, where every profile has one of its own name, too."""
 
 
-def load_settings(paths: Sequence[Path]) -> Settings:
-    """Read profile files (YAML or JSON), later ones over earlier ones, and validate the result.
+def load_profile(paths: Sequence[Path] = (DEFAULT_PROFILE,)) -> Profile:
+    """Read profile files (YAML or JSON), later ones over earlier ones, and check the result.
 
     Raises
     ------
     SuiteError
         If a file cannot be read or parsed, or a key is unknown, missing or of the wrong kind (names the key).
     """
-    settings: Settings = {}
+    content: dict[str, Any] = {}
     for path in paths:
-        settings = merged(settings, _read_profile(Path(path)))
-    return validated(settings)
+        content = merged(content, based(_read(Path(path)), Path(path).parent, (Path(path).resolve(),)))
+    return checked(content)
 
 
-def _read_profile(path: Path) -> dict[str, Any]:
+def profile_of(config: Mapping[str, Any], files: Sequence[str | Path]) -> Profile:
+    """Return the profile that Snakemake read from some files.
+
+    Raises
+    ------
+    SuiteError
+        As :func:`load_profile`.
+    """
+    folder = Path(files[-1]).resolve().parent if files else DEFAULT_PROFILE.parent
+    return checked(based(config, folder))
+
+
+def based(content: Mapping[str, Any], folder: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return a profile laid over the one that its ``base`` names, and that over its own.
+
+    Mappings are merged key by key; lists are replaced.
+
+    Parameters
+    ----------
+    content : mapping
+        What a profile file says.
+    folder : Path
+        From which its ``base`` is named.
+    seen : tuple of Path
+        Files that led here.
+
+    Raises
+    ------
+    SuiteError
+        If a base cannot be read or is based on itself.
+    """
+    own = {key: value for key, value in content.items() if key != "base"}
+    if "base" not in content:
+        return own
+    if not isinstance(content["base"], str):
+        raise SuiteError(f"config key base: {content['base']!r} is no path of another profile")
+    path = (folder / content["base"]).resolve()
+    if path in seen:
+        names = " -> ".join(file.name for file in (*seen, path))
+        raise SuiteError(f"config key base: a profile is based on itself ({names})")
+    return merged(based(_read(path), path.parent, (*seen, path)), own)
+
+
+def _read(path: Path) -> dict[str, Any]:
     # YAML 1.1 takes the 1e-05 that JSON writes for a text, so the two are not read alike.
     return as_mapping(read_json(path), path) if path.suffix == ".json" else read_yaml(path)
 
 
-def validated(settings: Mapping[str, Any]) -> Settings:
-    """Return `settings` if they are a valid profile.
+def checked(content: Mapping[str, Any]) -> Profile:
+    """Return what a profile says as a type.
 
     Raises
     ------
     SuiteError
         Naming the key and what is wrong with it.
     """
-    _check_finite(settings)
-    _check_schema(settings)
-    _check_columns(settings)
-    for dataset in column_datasets(settings):
-        _check_initialisation(settings, dataset)
-    _check_names(dict(settings))
-    _check_variants(settings)
-    _check_evidence(settings)
-    return dict(settings)
+    try:
+        profile = Profile.model_validate(dict(content))
+    except ValidationError as error:
+        raise SuiteError(_told(error)) from None
+    _check_profile(profile)
+    return profile
 
 
-def _check_finite(settings: Mapping[str, Any]) -> None:
-    for key, value in _leaves(settings):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise SuiteError(f"config key {'.'.join(key)}: {value} is not a finite number")
+def _told(error: ValidationError) -> str:
+    """Return the first mistake of a profile in one line."""
+    first = min(error.errors(), key=lambda mistake: (mistake["type"] != "extra_forbidden", len(mistake["loc"])))
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the profile"
+    if first["type"] == "extra_forbidden":
+        return f"config key {key}: there is no such key"
+    if first["type"] == "missing":
+        return f"config key {key}: missing"
+    reason = first["msg"].removeprefix("Value error, ")
+    given = f"{first['input']!r:.80} is refused; " if not isinstance(first["input"], dict) else ""
+    return f"config key {key}: {given}{reason[0].lower()}{reason[1:]}"
 
 
-def _leaves(value: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _leaves(part, (*key, str(name)))
-    elif isinstance(value, list):
-        for position, part in enumerate(value):
-            yield from _leaves(part, (*key, str(position)))
-    else:
-        yield key, value
+def _check_profile(profile: Profile) -> None:
+    if profile.profile in RESERVED:
+        raise SuiteError(f"config key profile: {profile.profile!r} is a folder of results/; choose another name")
+    for name in profile.datasets:
+        open_dataset(name, dataset_options(profile, name))
+    for key, table in profile.tables.items():
+        _check_columns(profile, f"tables.{key}.columns", table.columns)
+        for method in table.methods or ():
+            _check_known(f"tables.{key}.methods", "method", method, profile.methods)
+    _check_distinct("seeds", profile.seeds)
+    _check_samplings(profile)
+    _check_names(profile)
+    _check_variants(profile)
+    _check_evidence(profile)
+    _check_starts(profile)
 
 
-def _check_schema(settings: Mapping[str, Any]) -> None:
-    schema = read_json(ROOT / "config" / "schema.json")
-    error = best_match(_Validator(schema).iter_errors(settings))
-    if error is not None:
-        key = ".".join(str(part) for part in error.absolute_path) or "the profile"
-        raise SuiteError(f"config key {key}: {error.message}")
+def _check_columns(profile: Profile, key: str, columns: Sequence[Column]) -> None:
+    _check_distinct(key, [(column.dataset, column.noise, column.rate) for column in columns])
+    for position, column in enumerate(columns):
+        _check_place(profile, f"{key}.{position}", column)
+        if column.noise in HUMAN_KINDS and column.sampling is not None:
+            raise SuiteError(f"config key {key}.{position}.sampling: human labels are given, not drawn; leave it out")
 
 
-def _check_columns(settings: Mapping[str, Any]) -> None:
-    seen: dict[tuple[str, str, float], int] = {}
-    for position, column in enumerate(settings["columns"]):
-        key = f"config key columns.{position}"
-        if column["dataset"] not in settings["datasets"]:
-            known = ", ".join(settings["datasets"])
-            raise SuiteError(f"{key}.dataset: unknown dataset {column['dataset']!r}; known: {known}")
-        if column["noise"] in HUMAN_KINDS:
-            _check_human(settings, column, key)
-        # Its runs would lie in the same folders, whatever the sampling.
-        first = seen.setdefault((column["dataset"], column["noise"], column["rate"]), position)
-        if first != position:
-            raise SuiteError(f"{key}: dataset, noise and rate are those of columns.{first}; leave one of them out")
+def _check_place(profile: Profile, key: str, where: Where) -> None:
+    _check_known(f"{key}.dataset", "dataset", where.dataset, profile.datasets)
+    if where.noise in HUMAN_KINDS and profile.datasets[where.dataset].human_labels is None:
+        missing = f"datasets.{where.dataset}.human_labels"
+        raise SuiteError(f"config key {key}.noise: {where.noise} needs the labels' .dvc file; name it as {missing}")
 
 
-def _check_human(settings: Mapping[str, Any], column: Mapping[str, Any], key: str) -> None:
-    if "human_labels" not in settings["datasets"][column["dataset"]]:
-        missing = f"datasets.{column['dataset']}.human_labels"
-        raise SuiteError(f"{key}.noise: {column['noise']} needs the labels' .dvc file; name it as {missing}")
-    if "sampling" in column:
-        raise SuiteError(f"{key}.sampling: human labels are given, not drawn; leave it out")
+def _check_distinct(key: str, values: Sequence[Any]) -> None:
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            first = values.index(value)
+            raise SuiteError(f"config key {key}.{position}: the same as {key}.{first}; leave one of them out")
 
 
-def _check_names(settings: Settings) -> None:
+def _check_samplings(profile: Profile) -> None:
+    """Two tables may share a column, but not draw its noise in two ways."""
+    first: dict[tuple[Any, ...], Column] = {}
+    for name, table in profile.tables.items():
+        for column in table.columns:
+            known = first.setdefault((column.dataset, column.noise, column.rate), column)
+            if known.sampling != column.sampling:
+                raise SuiteError(f"config key tables.{name}.columns: two samplings of one column; use one of them")
+
+
+def _check_names(profile: Profile) -> None:
     """Tables name methods by their labels and datasets by their titles, spelling aside."""
-    labels = {
-        f"methods.{name}.label": Cell(method["label"], "").method_key for name, method in settings["methods"].items()
-    }
-    titles = {
-        f"datasets.{name}.options.title": Cell("", dataset_title(settings, name)).dataset_key
-        for name in column_datasets(settings)
-    }
+    labels = {f"methods.{name}.label": Cell(entry.label, "").method_key for name, entry in profile.methods.items()}
+    titles = {f"datasets.{name}.options.title": Cell("", title_of(profile, name)).dataset_key for name in used(profile)}
     for names in (labels, titles):
         first: dict[str, str] = {}
         for key, name in names.items():
@@ -131,41 +170,71 @@ def _check_names(settings: Settings) -> None:
                 raise SuiteError(f"config key {key}: the same name as {first[name]}; rows need names of their own")
 
 
-def _check_variants(settings: Mapping[str, Any]) -> None:
-    for name, variant in settings.get("variants", {}).items():
-        if name in settings["methods"]:
-            raise SuiteError(f"config key variants.{name}: a method has this name; runs lie in folders of their method")
-        _check_known(f"variants.{name}.of", "method", variant["of"], settings["methods"])
+def used(profile: Profile) -> list[str]:
+    """Return the data sets of all columns, each once."""
+    return list(dict.fromkeys(column.dataset for table in profile.tables.values() for column in table.columns))
 
 
-def _check_evidence(settings: Mapping[str, Any]) -> None:
-    """Figures, ablations and the fidelity panel are of the profile's methods, variants and datasets."""
-    methods = [*settings["methods"], *settings.get("variants", {})]
-    for key, names in _evidence_methods(settings):
+def _check_variants(profile: Profile) -> None:
+    for name, variant in profile.variants.items():
+        if name in profile.methods:
+            raise SuiteError(f"config key variants.{name}: a method has this name; choose another")
+        _check_known(f"variants.{name}.of", "method", variant.of, profile.methods)
+
+
+def _check_evidence(profile: Profile) -> None:
+    """Figures, ablations, timing and fidelity are of the profile's methods, variants and datasets."""
+    known = [*profile.methods, *profile.variants]
+    for key, names in _named_methods(profile):
         for name in names:
-            _check_known(key, "method", name, methods)
-    blocks = {f"figures.{name}": figure for name, figure in settings.get("figures", {}).items()}
-    if "ablations" in settings:
-        blocks["ablations"] = settings["ablations"]
-    if "fidelity" in settings:
-        blocks["fidelity"] = {**settings["fidelity"], "methods": [settings["fidelity"]["method"]]}
-    for key, block in blocks.items():
-        dataset = block["column"]["dataset"]
-        _check_known(f"{key}.column.dataset", "dataset", dataset, settings["datasets"])
-        if any(initialisation(settings, method) == SIMCLR for method in block.get("methods", methods)):
-            pretraining_recipe(settings, dataset)
+            _check_known(key, "method", name, known)
+    for key, block in _placed(profile):
+        _check_place(profile, f"{key}.column", block.column)
+    for name in ("fig1", "fig5"):
+        if name in profile.figures and len(profile.figures[name].methods) > MAX_LINES:
+            raise SuiteError(f"config key figures.{name}.methods: at most {MAX_LINES} lines can be told apart")
+    if "fig5" in profile.figures and profile.figures["fig5"].epochs is None:
+        raise SuiteError("config key figures.fig5.epochs: missing")
 
 
-def _evidence_methods(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    for name, figure in settings.get("figures", {}).items():
-        yield f"figures.{name}.methods", figure["methods"]
-    yield "timing.methods", settings.get("timing", {}).get("methods", [])
-    yield "fidelity.method", [settings["fidelity"]["method"]] if "fidelity" in settings else []
-    ablations = settings.get("ablations", {})
-    yield "ablations.gradients", ablations.get("gradients", [])
-    for position, question in enumerate(ablations.get("questions", [])):
-        yield f"ablations.questions.{position}.reference", [question["reference"]]
-        yield f"ablations.questions.{position}.variants", question["variants"]
+MAX_LINES = 5
+"""As many as there are styles that can be told apart (:mod:`pipelines.evidence.plots`)."""
+
+
+def _placed(profile: Profile) -> Iterator[tuple[str, Any]]:
+    yield from ((f"figures.{name}", figure) for name, figure in profile.figures.items())
+    yield from (("ablations", profile.ablations),) if profile.ablations else ()
+    yield from (("fidelity", profile.fidelity),) if profile.fidelity else ()
+
+
+def _named_methods(profile: Profile) -> Iterator[tuple[str, Sequence[str]]]:
+    for name, figure in profile.figures.items():
+        yield f"figures.{name}.methods", figure.methods
+    if profile.timing:
+        yield "timing.methods", profile.timing.methods
+    if profile.fidelity:
+        yield "fidelity.method", [profile.fidelity.method]
+    if profile.ablations:
+        yield "ablations.gradients", profile.ablations.gradients
+        for position, question in enumerate(profile.ablations.questions):
+            yield f"ablations.questions.{position}", (question.reference, *question.variants)
+
+
+def _check_starts(profile: Profile) -> None:
+    """Data sets whose runs start from SimCLR say how it is trained."""
+    wanted = {
+        column.dataset
+        for table in profile.tables.values()
+        for column in table.columns
+        if any(start_of(profile, method) == SIMCLR for method in table.methods or profile.methods)
+    }
+    for _, block in _placed(profile):
+        methods = getattr(block, "methods", None) or [*profile.methods, *profile.variants]
+        if any(start_of(profile, method) == SIMCLR for method in methods):
+            wanted.add(block.column.dataset)
+    for name in wanted:
+        if profile.datasets[name].pretraining is None:
+            raise SuiteError(f"config key datasets.{name}.pretraining: missing, yet runs are to start from SimCLR")
 
 
 def _check_known(key: str, kind: str, name: str, known: Collection[str]) -> None:
@@ -173,6 +242,17 @@ def _check_known(key: str, kind: str, name: str, known: Collection[str]) -> None
         raise SuiteError(f"config key {key}: unknown {kind} {name!r}; known: {', '.join(known)}")
 
 
-def _check_initialisation(settings: Mapping[str, Any], dataset: str) -> None:
-    if any(initialisation(settings, method) == SIMCLR for method in settings["methods"]):
-        pretraining_recipe(settings, dataset)
+def start_of(profile: Profile, method: str) -> str:
+    """Return where a method's networks start from: ``scratch``, or a SimCLR encoder (``simclr``)."""
+    return profile.method(method).initialisation or profile.initialisation
+
+
+def dataset_options(profile: Profile, name: str) -> dict[str, Any]:
+    """Return what :func:`emlc.data.open_dataset` needs to open a data set of the profile."""
+    data = profile.datasets[name]
+    return {"kind": data.kind, **data.options}
+
+
+def title_of(profile: Profile, name: str) -> str:
+    """Return what tables and figures call a data set of the profile."""
+    return open_dataset(name, dataset_options(profile, name)).title

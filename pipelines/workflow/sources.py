@@ -7,9 +7,11 @@ from importlib.util import resolve_name
 from itertools import accumulate
 from pathlib import Path
 
+from emlc.records.artefacts import sha256_bytes
 from emlc.records.errors import SuiteError
-from pipelines.profile.settings import ROOT
+from pipelines.profile.places import ROOT
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = ("emlc", "baselines", "pipelines")
 
 
@@ -47,9 +49,12 @@ def sources(*modules: str) -> list[str]:
 
 @cache
 def _imported(module: str) -> tuple[str, ...]:
+    """Return what a module loads; a package that is a command loads its ``__main__`` too."""
     tree = ast.parse((ROOT / _file(module)).read_text(encoding="utf-8"))
     names = {module, *(name for node in ast.walk(tree) for name in _names(node, module))}
     packages = {package for name in names for package in _ancestors(name)}
+    if _file(module).endswith("__init__.py") and _exists(f"{module}.__main__"):
+        names.add(f"{module}.__main__")
     return tuple(sorted(name for name in names | packages if _exists(name)))
 
 
@@ -83,10 +88,31 @@ def _exists(module: str) -> bool:
 def _file(module: str) -> str:
     for path in _candidates(module):
         if (ROOT / path).is_file():
-            return str(path)
+            return path.as_posix()
     raise SuiteError(f"there is no module {module} in this repository; see docs/adding-a-method.md")
 
 
 def _candidates(module: str) -> tuple[Path, Path]:
     path = Path(*module.split("."))
     return path.with_suffix(".py"), path / "__init__.py"
+
+
+@cache
+def digest(*modules: str) -> str:
+    """Return the SHA-256 over what the source files of :func:`sources` do; comments and docstrings do not count."""
+    return sha256_bytes(*(f"{file}\n{_meaning(file)}\n".encode() for file in sources(*modules)))
+
+
+@cache
+def _meaning(file: str) -> str:
+    """Return a file's syntax tree as text, without docstrings."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, DOCUMENTED) and _has_docstring(node):
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    first = node.body[0] if node.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)

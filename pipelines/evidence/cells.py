@@ -1,0 +1,99 @@
+"""Run records to the cells of a table: mean, standard deviation and number of seeds."""
+
+import csv
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emlc.judging.cells import RESULT_COLUMNS
+from emlc.records.record import COMPLETED
+from pipelines.evidence.records import Shown
+
+
+def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
+    """Return a table as plain data: cells in the order of the runs, and what the page says about it.
+
+    A cell's accuracy is the mean over the seeds that completed, by the table's ``selection``; its standard deviation
+    is that of a sample (n - 1).
+
+    Parameters
+    ----------
+    facts : mapping
+        ``profile``, ``protocol``, ``title``, ``selection``, ``seeds``, ``datasets`` (titles) and ``methods`` (labels).
+    runs : sequence of Shown
+    """
+    groups: dict[tuple[Any, ...], list[Shown]] = {}
+    for run in runs:
+        groups.setdefault((run.key, run.dataset, run.noise, run.rate), []).append(run)
+    return {
+        **{name: facts[name] for name in ("profile", "protocol", "title", "selection", "seeds", "methods")},
+        "datasets": _datasets(facts["datasets"], runs),
+        "versions": _versions(runs),
+        "cells": [_cell(facts["selection"], group) for group in groups.values()],
+    }
+
+
+def _cell(selection: str, group: Sequence[Shown]) -> dict[str, Any]:
+    completed = [run for run in group if run.completed]
+    accuracies = [run.record["test_accuracy"][selection] for run in completed]
+    return {
+        "method": group[0].method,
+        "dataset": group[0].dataset,
+        "noise_type": group[0].noise,
+        "noise_rate": group[0].rate,
+        "mean": round(statistics.fmean(accuracies), 4) if accuracies else None,
+        "std": round(statistics.stdev(accuracies), 4) if len(accuracies) > 1 else None,
+        "n_seeds": len(accuracies),
+        "accuracies": accuracies,
+        "by_seed": {str(run.seed): value for run, value in zip(completed, accuracies, strict=True)},
+        "effective_rates": [round(run.record["task"]["effective_rate"], 4) for run in completed],
+        "runs": {str(run.seed): run.folder.as_posix() for run in group},
+        "failed": [_failure(run) for run in group if not run.completed],
+        "recipe": recipe_of(group[0].record),
+    }
+
+
+def _failure(run: Shown) -> dict[str, Any]:
+    return {"seed": run.seed, "folder": run.folder.as_posix(), "error": run.record["error"]}
+
+
+def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a run was trained, in the words of ``published/provenance.yaml``."""
+    config, training = record["config"], record["config"]["training"]
+    return {
+        "network": config["model"]["name"],
+        "initialisation": config["initialisation"],
+        "epochs": training["epochs"],
+        "batch_size": training["batch_size"],
+        "padding": config["crop_padding"],
+        "clean_images": record["task"]["clean"],
+    }
+
+
+def _datasets(titles: Sequence[str], runs: Sequence[Shown]) -> list[dict[str, Any]]:
+    facts = {run.dataset: dict(run.record["data"]) for run in reversed(runs)}
+    return [{"title": title, **facts.get(title, {})} for title in titles]
+
+
+def _versions(runs: Sequence[Shown]) -> list[str]:
+    """Return the versions of PyTorch that the runs were trained with."""
+    return sorted({run.record["versions"]["torch"] for run in runs if run.record["status"] == COMPLETED})
+
+
+def as_csv(table: Mapping[str, Any]) -> str:
+    """Return the tidy table: one line per cell, the accuracy in %."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, RESULT_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table["cells"])
+    return text.getvalue()
+
+
+def as_metrics(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the means as nested plain data for ``dvc metrics``: dataset, noise, method."""
+    metrics: dict[str, Any] = {}
+    for cell in table["cells"]:
+        noise = f"{cell['noise_type']}-{cell['noise_rate']}"
+        metrics.setdefault(cell["dataset"], {}).setdefault(noise, {})[cell["method"]] = cell["mean"]
+    return metrics

@@ -1,0 +1,139 @@
+# Runs and probes -> tables, figures and pages, and their copies in sight.
+
+
+rule table:
+    input:
+        wanted("tables"),
+    output:
+        seal("tables"),
+    log:
+        "results/logs/tables/{id}.log",
+    shell:
+        "python -m pipelines.table {input[0]:q} > {log:q} 2>&1"
+
+
+rule curves:
+    input:
+        wanted("curves"),
+    output:
+        seal("curves"),
+    log:
+        "results/logs/curves/{id}.log",
+    shell:
+        "python -m pipelines.curves {input[0]:q} > {log:q} 2>&1"
+
+
+rule figure:
+    input:
+        wanted("figures"),
+    output:
+        seal("figures"),
+    log:
+        "results/logs/figures/{id}.log",
+    params:
+        command=lambda wildcards: FIGURES[JOBS.by_kind["figures"][wildcards.id].order.identity["figure"]],
+    shell:
+        "python -m pipelines.{params.command} {input[0]:q} > {log:q} 2>&1"
+
+
+rule ablations:
+    input:
+        wanted("ablations"),
+    output:
+        seal("ablations"),
+    log:
+        "results/logs/ablations/{id}.log",
+    shell:
+        "python -m pipelines.ablations {input[0]:q} > {log:q} 2>&1"
+
+
+rule splits:
+    input:
+        wanted("splits"),
+    output:
+        seal("splits"),
+    log:
+        "results/logs/splits/{id}.log",
+    shell:
+        "python -m pipelines.splits {input[0]:q} > {log:q} 2>&1"
+
+
+rule timing:
+    input:
+        wanted("timing"),
+    output:
+        seal("timing"),
+    log:
+        "results/logs/timing/{id}.log",
+    threads: workflow.cores  # nothing else runs meanwhile
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m pipelines.timing {input[0]:q} > {log:q} 2>&1"
+
+
+rule metagrad:
+    input:
+        wanted("fidelity"),
+    output:
+        seal("fidelity"),
+    log:
+        "results/logs/fidelity/{id}.log",
+    threads: workflow.cores  # it takes times, too
+    shell:
+        "python -m pipelines.metagrad {input[0]:q} > {log:q} 2>&1"
+
+
+rule claims:
+    input:
+        wanted("claims"),
+    output:
+        seal("claims"),
+    log:
+        "results/logs/claims/{id}.log",
+    shell:
+        "python -m pipelines.claims {input[0]:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        wanted("reports"),
+    output:
+        seal("reports"),
+    log:
+        "results/logs/reports/{id}.log",
+    shell:
+        "python -m pipelines.report {input[0]:q} > {log:q} 2>&1"
+
+
+for name in PROFILE.tables:
+    views = table_views(JOBS.pages, name)
+
+    rule:
+        name:
+            f"show_{name}"
+        input:
+            sorted({view.seal for view in views.values()}),
+        output:
+            [f"results/{file}" for file in views],
+        log:
+            f"results/logs/views/{name}.log",
+        params:
+            pairs=[path for file, view in views.items() for path in (view.source, f"results/{file}")],
+        shell:
+            "printf '%s\\0' {params.pairs:q} | xargs -0 -n 2 cp 2> {log:q}"
+
+
+rule view:
+    input:
+        lambda wildcards: JOBS.views[wildcards.file].seal,
+    output:
+        "results/{file}",
+    log:
+        "results/logs/views/{file}.log",
+    wildcard_constraints:
+        file="|".join(map(re.escape, other_views(JOBS.pages))),
+    params:
+        source=lambda wildcards: JOBS.views[wildcards.file].source,
+    shell:
+        "cp {params.source:q} {output:q} 2> {log:q}"

@@ -1,0 +1,276 @@
+"""The types of a profile: what may be said in ``config/*.yaml``, and what it stands for where it is left out."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from emlc.records.record import SELECTIONS
+
+SIMCLR = "simclr"
+"""The ``initialisation`` that needs a dataset's ``pretraining``."""
+
+
+def _number(value: Any) -> Any:
+    """Refuse true and false, which Python counts among the numbers."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, str) and "\n" in value.strip():
+        raise ValueError("it must be one line of text")
+    return value.strip() if isinstance(value, str) else value
+
+
+Number = BeforeValidator(_number)
+Whole = Annotated[int, Number]
+Real = Annotated[float, Number, Field(allow_inf_nan=False)]
+Positive = Annotated[Real, Field(gt=0)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+Seed = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+TableName = Annotated[str, StringConstraints(pattern=r"^table[a-z0-9_]*$", max_length=60)]
+Label = Annotated[str, BeforeValidator(_text), StringConstraints(min_length=1, pattern=r"^[^|\n]+$")]
+Module = Annotated[str, StringConstraints(pattern=r"^(baselines|emlc)\.[a-z_][a-z0-9_]*$")]
+Start = Literal["scratch", "simclr"]
+Split = Literal["balanced", "released"]
+Order = Literal["reshuffled", "fixed"]
+Noise = Literal[
+    "sym",
+    "sym-exclusive",
+    "asym",
+    "flip",
+    "flip2",
+    "human-aggre",
+    "human-random1",
+    "human-random2",
+    "human-random3",
+    "human-worst",
+    "human-noisy",
+]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("an entry is there twice")
+    return values
+
+
+class Block(BaseModel):
+    """A mapping of the profile: no unknown keys, nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Where(Block):
+    """A data set under one noise."""
+
+    dataset: Name
+    noise: Noise
+    rate: Share
+
+
+class Column(Where):
+    """A column of a table."""
+
+    sampling: Literal["per-label", "exact-count"] | None = None
+
+
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class Pretraining(Block):
+    """SimCLR's recipe for a data set, or an encoder that stands in for one."""
+
+    checkpoint: str | None = None
+    epochs: Annotated[Whole, Field(ge=1)] | None = None
+    seed: Seed | None = None
+    batch_size: Annotated[Whole, Field(ge=2)] | None = None
+    lr: Positive | None = None
+    momentum: Annotated[Real, Field(ge=0, lt=1)] | None = None
+    weight_decay: NotNegative | None = None
+    temperature: Positive | None = None
+    warm_up_epochs: Annotated[Whole, Field(ge=0)] | None = None
+    warm_up_lr: NotNegative | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        given = self.model_fields_set
+        if "checkpoint" in given and len(given) > 1:
+            raise ValueError("with a checkpoint there is nothing else to say")
+        if "checkpoint" not in given and "epochs" not in given:
+            raise ValueError("epochs or checkpoint is missing")
+        return self
+
+
+class TrainingChange(Block):
+    """What a method changes of the shared training."""
+
+    epochs: Annotated[Whole, Field(ge=1)] | None = None
+    batch_size: Annotated[Whole, Field(ge=2)] | None = None
+    lr: Positive | None = None
+    momentum: Annotated[Real, Field(ge=0, lt=1)] | None = None
+    weight_decay: NotNegative | None = None
+    milestones: tuple[Annotated[Whole, Field(ge=0)], ...] | None = None
+    decay: Annotated[Real, Field(gt=0, le=1)] | None = None
+    precision: Literal["float32", "tf32", "bfloat16"] | None = None
+
+
+class Training(TrainingChange):
+    """The training that all methods share."""
+
+    epochs: Annotated[Whole, Field(ge=1)]
+    batch_size: Annotated[Whole, Field(ge=2)]
+    lr: Positive
+    momentum: Annotated[Real, Field(ge=0, lt=1)]
+    weight_decay: NotNegative
+
+
+class Model(BaseModel):
+    """A network: its name and the options of :func:`emlc.models.build_model`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str
+
+
+class Data(Block):
+    """A data set: what it is made of, how it is split, augmented and learned."""
+
+    kind: Literal["digits", "cifar10", "cifar100", "image-folder"]
+    options: dict[str, Any] = {}
+    human_labels: Annotated[str, StringConstraints(pattern=r"\.dvc$")] | None = None
+    clean_per_class: Annotated[Whole, Field(ge=1)]
+    crop_padding: Annotated[Whole, Field(ge=0)]
+    padding: Literal["zero", "reflect"] = "zero"
+    auto_augment: Literal["cifar10", "imagenet"] = "cifar10"
+    model: Model
+    pretraining: Pretraining | None = None
+
+
+class MethodEntry(Block):
+    """A row of tables: an implementation, and how it is trained."""
+
+    label: Label
+    implementation: Module
+    options: dict[str, Any] = {}
+    training: TrainingChange = TrainingChange()
+    initialisation: Start | None = None
+    order: Order | None = None
+    split: Split | None = None
+
+
+class Variant(Block):
+    """A method of the profile, and what is different about it."""
+
+    label: Label
+    of: Name
+    implementation: Module | None = None
+    options: dict[str, Any] = {}
+    training: TrainingChange = TrainingChange()
+    initialisation: Start | None = None
+    order: Order | None = None
+    split: Split | None = None
+
+
+class Table(Block):
+    """A table: columns, rows in their order, and the published numbers it is compared with."""
+
+    title: Label
+    published: Annotated[str, Field(min_length=1)] | None = None
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    methods: Annotated[Names, BeforeValidator(tuple)] | None = None
+    selection: Literal[SELECTIONS] = SELECTIONS[0]  # type: ignore[valid-type]
+
+
+class Figure(Block):
+    """A figure of the paper: a column, methods and seeds."""
+
+    column: Where
+    methods: Names
+    seeds: Seeds
+    epochs: Annotated[Whole, Field(ge=1)] | None = None
+
+
+class Timing(Block):
+    """Methods whose iterations are timed."""
+
+    methods: Names
+
+
+class Fidelity(Block):
+    """The run on which meta-gradients are compared with the exact one."""
+
+    column: Where
+    method: Name
+    seed: Seed
+
+
+class Question(Block):
+    """A reference, and the variants that are compared with it."""
+
+    question: Label
+    reference: Name
+    variants: Names
+
+
+class Ablations(Block):
+    """Tables of accuracy differences to a reference, over the same seeds."""
+
+    column: Where
+    seeds: Seeds
+    selection: Literal[SELECTIONS] = SELECTIONS[0]  # type: ignore[valid-type]
+    questions: Annotated[tuple[Question, ...], Field(min_length=1)]
+    gradients: tuple[Name, ...] = ()
+    gradient_seeds: Seeds = (0,)
+
+
+class Profile(Block):
+    """All that a profile says."""
+
+    profile: Name
+    protocol: Literal["paper", "released"]
+    seeds: Seeds
+    seeds_per_job: Annotated[Whole, Field(ge=1, le=16)] = 1
+    checkpoint_minutes: Positive = 10
+    device: Literal["auto", "cpu", "cuda"]
+    threads: Annotated[Whole, Field(ge=1)]
+    mirror: str | None = None
+    datasets: Annotated[dict[Name, Data], Field(min_length=1)]
+    training: Training
+    initialisation: Start
+    methods: Annotated[dict[Name, MethodEntry], Field(min_length=1)]
+    variants: dict[Name, Variant] = {}
+    tables: Annotated[dict[TableName, Table], Field(min_length=1)]
+    figures: dict[Literal["fig1", "fig3", "fig4", "fig5"], Figure] = {}
+    timing: Timing | None = None
+    fidelity: Fidelity | None = None
+    ablations: Ablations | None = None
+
+    def method(self, name: str) -> MethodEntry:
+        """Return a method, or a variant as the method it comes to."""
+        if name in self.methods:
+            return self.methods[name]
+        variant = self.variants[name]
+        base = self.methods[variant.of]
+        return base.model_copy(update=_overlaid(base, variant))
+
+    def columns(self) -> dict[Where, Column]:
+        """Return the columns of all tables, by place."""
+        all_columns = [column for table in self.tables.values() for column in table.columns]
+        return {Where(**column.model_dump(include=set(Where.model_fields))): column for column in all_columns}
+
+
+def _overlaid(base: MethodEntry, variant: Variant) -> Mapping[str, Any]:
+    """Return the fields of `base` that a variant changes; options and training key by key."""
+    given = {key: getattr(variant, key) for key in variant.model_fields_set - {"of", "options", "training"}}
+    training = base.training.model_copy(update=said(variant.training))
+    return {**given, "options": {**base.options, **variant.options}, "training": training}
+
+
+def said(block: BaseModel) -> dict[str, Any]:
+    """Return what a block of a profile says itself, without what it leaves to defaults, as JSON values."""
+    return block.model_dump(mode="json", exclude_unset=True, exclude_none=True)

@@ -1,0 +1,1 @@
+"""What every step that trains shares: runs opened from their orders, executed, recorded."""

@@ -1,0 +1,176 @@
+"""One run, from its order to the content of its record. Imported late: this is where torch comes in."""
+
+import resource
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from emlc.data.base import Arrays
+from emlc.data.store import load_arrays
+from emlc.engine.checkpoints import forget
+from emlc.engine.contract import Training
+from emlc.engine.history import History
+from emlc.engine.keepers import Checkpoints
+from emlc.engine.loop import select_epoch
+from emlc.engine.run import Recipe, initial_network
+from emlc.engine.run import run as train_recipe
+from emlc.records.artefacts import file_digest
+from emlc.records.errors import SuiteError
+from emlc.records.record import COMPLETED, FAILED, scores
+from emlc.records.store import Order
+from emlc.tasks.draw import Task, load_task
+from pipelines.machine.devices import device_name, open_device, versions
+from pipelines.machine.interrupts import Keep
+
+FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
+"""What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
+
+NAMES = ("profile", "protocol", "method", "label", "dataset", "title", "noise", "rate", "seed")
+"""What a record says of what its run was called where it was trained; another profile may call it otherwise."""
+
+
+class Opened(NamedTuple):
+    """A run before it begins: what it is made of, each held against the others.
+
+    Attributes
+    ----------
+    arrays : Arrays
+    checksum : str
+        SHA-256 of the arrays.
+    task : Task
+    recipe : Recipe
+    """
+
+    arrays: Arrays
+    checksum: str
+    task: Task
+    recipe: Recipe
+
+
+def opened(order: Order) -> Opened:
+    """Read what a run is made of.
+
+    Raises
+    ------
+    SuiteError
+        If the data, the task or the encoder cannot be trusted, or do not belong together.
+    """
+    identity = order.identity
+    arrays, checksum = load_arrays(order.beside("data", identity["data"]) / "arrays.npz")
+    task = load_task(order.beside("tasks", identity["task"]) / "task.npz", expect_data_sha256=checksum)
+    pretrained = encoder_of(order)
+    recipe = build_recipe(identity, pretrained)
+    if pretrained is not None:
+        # An encoder that does not fit is refused before the training, whose failures are findings.
+        initial_network(recipe, arrays, "student")
+    return Opened(arrays, checksum, task, recipe)
+
+
+def encoder_of(order: Order) -> Path | None:
+    """Return the encoder that a run starts from.
+
+    Raises
+    ------
+    SuiteError
+        If the user's own encoder is not the one that the order was written for.
+    """
+    encoder = order.identity["encoder"]
+    if encoder is None:
+        return None
+    if "id" in encoder:
+        return order.beside("encoders", encoder["id"]) / "encoder.pt"
+    path = Path(order.about["checkpoint"])
+    if file_digest(path, "sha256") != encoder["sha256"]:
+        raise SuiteError(f"{path} has changed since this run was ordered; start the workflow again")
+    return path
+
+
+def execute(order: Order, keep: Keep, minutes: float) -> tuple[dict[str, Any], History]:
+    """Train one run and return the content of its record and its history (empty if it failed while training).
+
+    It goes on from the run's checkpoint if there is one.
+
+    Raises
+    ------
+    Interrupted
+        If the process was asked to stop.
+    SuiteError
+        As :func:`opened` does.
+    """
+    arrays, checksum, task, recipe = opened(order)
+    device = open_device(order.identity["device"], order.identity["threads"])
+    content = {
+        "run": {name: order.about[name] for name in NAMES},
+        "id": order.id,
+        "config": order.identity,
+        "task": _task_facts(task),
+        "data": {"sha256": checksum, "released": order.about["released"]},
+        "pretrained": None if recipe.pretrained is None else {"sha256": file_digest(recipe.pretrained, "sha256")},
+        "versions": versions(),
+        "device": device_name(device),
+    }
+    started = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        # Another identity, other software or another device make it another training.
+        known = {"id": order.id, "versions": content["versions"], "device": content["device"]}
+        history = train_recipe(recipe, task, arrays, device, Checkpoints(keep.path, known, minutes, keep.stopped))
+    except FAILURES as error:
+        if not isinstance(error, SuiteError):
+            traceback.print_exc()
+        forget(keep.path)
+        return {**content, "status": FAILED, "error": _one_line(error)}, History()
+    return {**content, **_results(history), "timing": _timing(history, started, device)}, history
+
+
+def build_recipe(identity: Mapping[str, Any], pretrained: Path | None = None) -> Recipe:
+    """Return the recipe of a run from its identity (:meth:`pipelines.workflow.steps.Steps.run`)."""
+    training = {**identity["training"], "milestones": tuple(identity["training"].get("milestones", ()))}
+    same = ("implementation", "options", "model", "order", "crop_padding", "padding", "auto_augment", "flips", "seed")
+    return Recipe(
+        training=Training(**training),
+        mean=tuple(identity["mean"]),
+        std=tuple(identity["std"]),
+        pretrained=pretrained,
+        **{name: identity[name] for name in same},
+    )
+
+
+def _results(history: History) -> dict[str, Any]:
+    selected = select_epoch(history.epochs)
+    return {
+        "status": COMPLETED,
+        "selected_epoch": selected,
+        "test_accuracy": scores(history.epochs, selected),
+        "epochs": history.epochs,
+    }
+
+
+def _timing(history: History, started: float, device: torch.device) -> dict[str, Any]:
+    on_gpu = device.type == "cuda"
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds_per_epoch": [round(seconds, 6) for seconds in history.seconds],
+        "total_seconds": round(history.spent + time.perf_counter() - started, 6),
+        "resumed": history.resumed,
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else kilobytes * 1024,
+    }
+
+
+def _task_facts(task: Task) -> dict[str, Any]:
+    return {
+        "sha256": task.sha256,
+        "effective_rate": task.effective_rate,
+        "clean": len(task.clean_labels),
+        "noisy": len(task.noisy_labels),
+        "warnings": list(task.warnings),
+    }
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -1,0 +1,342 @@
+"""From a profile to the steps that make what it asks for: every artefact with all that decides it.
+
+Every function here returns an :class:`~emlc.records.store.Order`, whose identity holds the ids of the artefacts that it
+is made from and the checksum of the code that makes it. Two profiles that ask for the same get the same order.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from emlc.data import Dataset, open_dataset
+from emlc.data.human import KINDS as HUMAN_KINDS
+from emlc.records.artefacts import file_digest
+from emlc.records.errors import SuiteError
+from emlc.records.store import Order
+from emlc.tasks.task import GIVEN
+from pipelines.fetching.pointers import read_pointer
+from pipelines.profile.load import dataset_options, start_of
+from pipelines.profile.mappings import read_yaml
+from pipelines.profile.model import SIMCLR, Profile, Where, said
+from pipelines.profile.places import ROOT
+from pipelines.workflow.folders import content_digest
+from pipelines.workflow.sources import digest
+
+MAPPED = ("asym",)
+"""Noise kinds that a data set's class map decides."""
+
+
+class Run(NamedTuple):
+    """One run of a profile, as the profile names it."""
+
+    method: str
+    dataset: str
+    noise: str
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What one profile asks for.
+
+    Attributes
+    ----------
+    profile : Profile
+    results : Path
+        The folder that artefacts, orders and tables lie in.
+    """
+
+    profile: Profile
+    results: Path = Path("results")
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        """What the profile's protocol stands for (``config/protocols.yaml``)."""
+        return read_yaml(ROOT / "config" / "protocols.yaml")[self.profile.protocol]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_made", {})
+
+    def _once(self, key: tuple[Any, ...], make: Any) -> Order:
+        """Return the order of a key, made at the first call."""
+        made: dict[tuple[Any, ...], Order] = self._made  # type: ignore[attr-defined]
+        if key not in made:
+            made[key] = make()
+        return made[key]
+
+    def _order(self, kind: str, module: str, identity: dict[str, Any], about: dict[str, Any]) -> Order:
+        code = digest(f"pipelines.{module}")
+        return Order(kind, {**identity, "code": code}, about, self.results)
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a data set of the profile."""
+        return open_dataset(name, dataset_options(self.profile, name))
+
+    # Data and tasks
+
+    def data(self, name: str) -> Order:
+        """Return the prepared arrays of a data set."""
+        return self._once(("data", name), lambda: self._data(name))
+
+    def _data(self, name: str) -> Order:
+        options = dataset_options(self.profile, name)
+        made_of = {key: options[key] for key in ("kind", "subset", "classes") if key in options}
+        dataset = self.dataset(name)
+        identity = {"dataset": name, **made_of, "files": [pinned(source) for source in dataset.pointers]}
+        about = {"title": dataset.title, "options": options, "sources": list(dataset.pointers)}
+        return self._order("data", "prepare", identity, about)
+
+    def labels(self, name: str) -> Order:
+        """Return the human labels of a data set, in the order of its arrays.
+
+        Raises
+        ------
+        SuiteError
+            If the data set has none.
+        """
+        return self._once(("labels", name), lambda: self._labels(name))
+
+    def _labels(self, name: str) -> Order:
+        pointer = self.profile.datasets[name].human_labels
+        if pointer is None:
+            raise SuiteError(f"config key datasets.{name}.human_labels: missing, yet human labels are asked for")
+        identity = {"data": self.data(name).id, "file": pinned(pointer)}
+        about = {**self.data(name).about, "dataset": name, "pointer": pointer}
+        return self._order("labels", "human", identity, about)
+
+    def task(self, where: Where, seed: int, split: str | None = None) -> Order:
+        """Return the task of a column and seed, split as the protocol does or otherwise."""
+        split = split or self.protocol["split"]
+        key = ("tasks", where.dataset, where.noise, where.rate, seed, split)
+        return self._once(key, lambda: self._task(where, seed, split))
+
+    def _task(self, where: Where, seed: int, split: str) -> Order:
+        human = where.noise in HUMAN_KINDS
+        identity = {
+            "data": self.data(where.dataset).id,
+            "dataset": where.dataset,  # an axis of its random draws
+            "noise": where.noise,
+            "rate": where.rate,
+            "sampling": GIVEN if human else self._sampling(where),
+            "split": split,
+            "clean_per_class": self.profile.datasets[where.dataset].clean_per_class,
+            "class_map": _plain_map(self.dataset(where.dataset)) if where.noise in MAPPED else None,
+            "labels": self.labels(where.dataset).id if human else None,
+            "seed": seed,
+        }
+        return self._order("tasks", "inject", identity, {"title": self.dataset(where.dataset).title})
+
+    def _sampling(self, where: Where) -> str:
+        place = Where(dataset=where.dataset, noise=where.noise, rate=where.rate)
+        column = self.profile.columns().get(place)
+        return (column.sampling if column else None) or "per-label"
+
+    def task_of(self, run: Run) -> Order:
+        """Return the task that a run trains on."""
+        where = Where(dataset=run.dataset, noise=run.noise, rate=run.rate)
+        return self.task(where, run.seed, self.profile.method(run.method).split)
+
+    # Encoders and runs
+
+    def encoder_of(self, run: Run) -> Order | None:
+        """Return the encoder that a run starts from; None if that is none of the suite's."""
+        return self.encoder(run.dataset) if start_of(self.profile, run.method) == SIMCLR else None
+
+    def encoder(self, name: str) -> Order | None:
+        """Return the SimCLR encoder of a data set; None if the profile names one of the user's own.
+
+        Raises
+        ------
+        SuiteError
+            If the data set has neither.
+        """
+        return self._once(("encoders", name), lambda: self._encoder(name))
+
+    def _encoder(self, name: str) -> Order | None:
+        recipe = self._pretraining(name)
+        if "checkpoint" in recipe:
+            return None
+        identity = {
+            "data": self.data(name).id,
+            "pretraining": recipe,
+            "model": self.profile.datasets[name].model.model_dump(mode="json"),
+            **self._pixels(name),
+            **self._computing(),
+        }
+        return self._order("encoders", "pretrain", identity, {"dataset": name, "title": self.dataset(name).title})
+
+    def _pretraining(self, name: str) -> dict[str, Any]:
+        recipe = self.profile.datasets[name].pretraining
+        if recipe is None:
+            raise SuiteError(f"config key datasets.{name}.pretraining: missing, yet runs are to start from SimCLR")
+        return said(recipe)
+
+    def _pixels(self, name: str) -> dict[str, Any]:
+        dataset = self.dataset(name)
+        return {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
+
+    def _computing(self) -> dict[str, Any]:
+        return {"device": self.profile.device, "threads": self.profile.threads}
+
+    def run(self, run: Run) -> Order:
+        """Return one run: a method on a task from initial weights."""
+        return self._once(("runs", *run), lambda: self._run(run))
+
+    def _run(self, run: Run) -> Order:
+        method, task = self.profile.method(run.method), self.task_of(run)
+        start, about = self._start(run)
+        identity = {
+            "data": task.identity["data"],
+            "task": task.id,
+            **self.recipe(run.method, run.dataset),
+            **start,
+            "seed": run.seed,
+            "code": digest("pipelines.train", method.implementation),
+        }
+        names = {"profile": self.profile.profile, "protocol": self.profile.protocol, **run._asdict()}
+        dataset = self.dataset(run.dataset)
+        names |= {"label": method.label, "title": dataset.title, "released": dataset.released}
+        return Order("runs", identity, {**names, **about}, self.results)
+
+    def recipe(self, method_name: str, dataset_name: str) -> dict[str, Any]:
+        """Return what decides how a method is trained on a data set, whatever its task, start and seed."""
+        method, data = self.profile.method(method_name), self.profile.datasets[dataset_name]
+        defaults = self.protocol["options"].get(method.implementation, {})
+        return {
+            "implementation": method.implementation,
+            "options": {**defaults, **method.options},
+            "training": {**said(self.profile.training), **said(method.training)},
+            "order": method.order or self.protocol["order"],
+            "model": data.model.model_dump(mode="json"),
+            "crop_padding": data.crop_padding,
+            "padding": data.padding,
+            "auto_augment": data.auto_augment,
+            **self._pixels(dataset_name),
+            **self._computing(),
+        }
+
+    def _start(self, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return where a run starts from, and the path of a user's own encoder."""
+        start = start_of(self.profile, run.method)
+        if start != SIMCLR:
+            return {"initialisation": start, "encoder": None}, {"checkpoint": None}
+        encoder = self.encoder(run.dataset)
+        if encoder is not None:
+            return {"initialisation": start, "encoder": {"id": encoder.id}}, {"checkpoint": None}
+        path = self._pretraining(run.dataset)["checkpoint"]
+        return {"initialisation": start, "encoder": {"sha256": file_digest(Path(path), "sha256")}}, {"checkpoint": path}
+
+    # Which runs
+
+    def table_runs(self, name: str) -> list[Run]:
+        """Return every run of a table: methods x columns x seeds."""
+        table = self.profile.tables[name]
+        return [
+            Run(method, column.dataset, column.noise, column.rate, seed)
+            for column in table.columns
+            for method in table.methods or tuple(self.profile.methods)
+            for seed in self.profile.seeds
+        ]
+
+    def figure_runs(self, name: str) -> list[Run]:
+        """Return the runs that a figure shows."""
+        figure = self.profile.figures[name]
+        return runs_at(figure.column, figure.methods, figure.seeds)
+
+    def ablation_runs(self) -> list[Run]:
+        """Return the runs of the ablations."""
+        ablations = self.profile.ablations
+        return runs_at(ablations.column, self.ablation_methods(), ablations.seeds) if ablations else []
+
+    def ablation_methods(self) -> list[str]:
+        """Return every method and variant of the ablations, each once."""
+        questions = self.profile.ablations.questions if self.profile.ablations else ()
+        return list(dict.fromkeys(name for q in questions for name in (q.reference, *q.variants)))
+
+    def gradient_runs(self) -> list[Run]:
+        """Return the probed runs that tell how large the teacher's gradients are."""
+        ablations = self.profile.ablations
+        return runs_at(ablations.column, ablations.gradients, ablations.gradient_seeds) if ablations else []
+
+    def probed_runs(self) -> list[Run]:
+        """Return the runs that are trained once more under observation."""
+        figures = [name for name in ("fig1", "fig3", "fig4") if name in self.profile.figures]
+        return [*(run for name in figures for run in self.figure_runs(name)), *self.gradient_runs()]
+
+    def all_runs(self) -> list[Run]:
+        """Return every run of the profile, those of tables first, each once."""
+        tables = (run for name in self.profile.tables for run in self.table_runs(name))
+        drawn = self.figure_runs("fig5") if "fig5" in self.profile.figures else []
+        return list(dict.fromkeys([*tables, *drawn, *self.ablation_runs()]))
+
+    # Jobs
+
+    @cached_property
+    def cells(self) -> dict[str, Order]:
+        """The jobs that train the profile's runs: run id -> the cell that trains it, each run in one cell only.
+
+        Seeds of one cell train in one process, `seeds_per_job` at a time; those of the tables come first and by
+        themselves, so that a table trains nothing that only a figure asks for.
+        """
+        tables = {self.run(run).id for name in self.profile.tables for run in self.table_runs(name)}
+        groups: dict[tuple[Any, ...], dict[str, Order]] = {}
+        for run in self.all_runs():
+            order = self.run(run)
+            groups.setdefault((run[:-1], order.id in tables), {})[order.id] = order
+        cells: dict[str, Order] = {}
+        for group in groups.values():
+            new = [order for order in group.values() if order.id not in cells]
+            for chunk in _chunks(new, self.profile.seeds_per_job):
+                cells |= dict.fromkeys((order.id for order in chunk), self._cell(chunk))
+        return cells
+
+    def _cell(self, orders: Sequence[Order]) -> Order:
+        minutes = self.profile.checkpoint_minutes
+        about = {"runs": [order.about for order in orders], "checkpoint_minutes": minutes}
+        return Order("cells", {"runs": [order.identity for order in orders]}, about, self.results)
+
+    def cells_of(self, wanted: Iterable[Run]) -> list[Order]:
+        """Return the jobs that train some runs, each once."""
+        found = {self.cells[self.run(run).id].id: self.cells[self.run(run).id] for run in wanted}
+        return list(found.values())
+
+    def probe(self, run: Run) -> Order:
+        """Return a run trained once more under observation."""
+        return self._once(("probes", *run), lambda: self._probe(run))
+
+    def _probe(self, run: Run) -> Order:
+        trained = self.run(run)
+        method = self.profile.method(run.method)
+        identity = {**trained.identity, "code": digest("pipelines.probe", method.implementation)}
+        return Order("probes", identity, trained.about, self.results)
+
+
+def runs_at(where: Where, methods: Iterable[str], seeds: Iterable[int]) -> list[Run]:
+    """Return methods x seeds in one column."""
+    seeds = tuple(seeds)
+    return [Run(method, where.dataset, where.noise, where.rate, seed) for method in methods for seed in seeds]
+
+
+def pinned(source: str) -> dict[str, Any]:
+    """Return the bytes that a source stands for: a ``.dvc`` file's checksum, or that of the user's own file or folder.
+
+    Raises
+    ------
+    SuiteError
+        If the source does not exist.
+    """
+    if source.endswith(".dvc"):
+        pointer = read_pointer(ROOT / source)
+        return {"md5": pointer.md5, "size": pointer.size}
+    return {"sha256": content_digest(ROOT / source)}
+
+
+def _plain_map(dataset: Dataset) -> dict[str, list[int]]:
+    return {str(source): list(targets) for source, targets in sorted(dataset.class_map.items())}
+
+
+def _chunks(orders: Sequence[Order], size: int) -> list[Sequence[Order]]:
+    return [orders[first : first + size] for first in range(0, len(orders), size)]
