@@ -68,8 +68,15 @@ def tiny_profile(**changes: Any) -> dict[str, Any]:
                 "model": {"name": "cnn-small", "width": 4},
             }
         },
-        "columns": [{"dataset": "digits", "noise": "sym", "rate": 0.5}],
+        "tables": {
+            "table1": {
+                "title": "Table 1",
+                "published": "published/table1.csv",
+                "columns": [{"dataset": "digits", "noise": "sym", "rate": 0.5}],
+            }
+        },
         "training": {**TRAINING, "epochs": 2},
+        "initialisation": "scratch",
         "methods": {
             "cross-entropy": {"label": "Cross-Entropy", "implementation": "baselines.cross_entropy"},
             "emlc-k5": {"label": "EMLC (k=5)", "implementation": "emlc.method", "options": {"look_ahead": 5}},

@@ -1,5 +1,7 @@
 """Profiles: read with what they are based on, checked, and typed, before anything is run. No torch here."""
 
+import math
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,17 +91,44 @@ def checked(content: Mapping[str, Any]) -> Profile:
     SuiteError
         Naming the key and what is wrong with it.
     """
+    plain = _with_numbers(content)
+    _check_finite(plain)
     try:
-        profile = Profile.model_validate(dict(content))
+        profile = Profile.model_validate(plain)
     except ValidationError as error:
         raise SuiteError(_told(error)) from None
     _check_profile(profile)
     return profile
 
 
+EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+
+
+def _with_numbers(value: Any) -> Any:
+    """Return a profile's content with ``1e-5``, which YAML 1.1 takes for a text, as the number that it is."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_numbers(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_numbers(part) for part in value]
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
+def _check_finite(value: Any, key: str = "") -> None:
+    """Refuse infinities and NaN anywhere, in options that no type describes, too."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _check_finite(part, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for position, part in enumerate(value):
+            _check_finite(part, f"{key}.{position}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise SuiteError(f"config key {key}: {value} is not a finite number")
+
+
 def _told(error: ValidationError) -> str:
     """Return the first mistake of a profile in one line."""
-    first = min(error.errors(), key=lambda mistake: (mistake["type"] != "extra_forbidden", len(mistake["loc"])))
+    # A list whose entries are wrong is also told to be too short.
+    first = min(error.errors(), key=lambda one: (one["type"] != "extra_forbidden", one["type"] == "too_short"))
     key = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the profile"
     if first["type"] == "extra_forbidden":
         return f"config key {key}: there is no such key"
