@@ -20,7 +20,7 @@ def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
     Parameters
     ----------
     facts : mapping
-        ``profile``, ``protocol``, ``title``, ``selection``, ``seeds``, ``datasets`` (titles) and ``methods`` (labels).
+        ``profile``, ``protocol``, ``title``, ``selection``, ``seeds``, ``datasets`` (title and date) and ``methods`` (labels).
     runs : sequence of Shown
     """
     groups: dict[tuple[Any, ...], list[Shown]] = {}
@@ -71,9 +71,9 @@ def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _datasets(titles: Sequence[str], runs: Sequence[Shown]) -> list[dict[str, Any]]:
-    facts = {run.dataset: dict(run.record["data"]) for run in reversed(runs)}
-    return [{"title": title, **facts.get(title, {})} for title in titles]
+def _datasets(datasets: Sequence[Mapping[str, Any]], runs: Sequence[Shown]) -> list[dict[str, Any]]:
+    checksums = {run.dataset: run.record["data"]["sha256"] for run in reversed(runs)}
+    return [{**dataset, "sha256": checksums[dataset["title"]]} for dataset in datasets]
 
 
 def _versions(runs: Sequence[Shown]) -> list[str]:

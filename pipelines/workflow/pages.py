@@ -45,14 +45,14 @@ class Pages:
         """Return a table with its comparison."""
         profile, table = self.steps.profile, self.steps.profile.tables[name]
         methods = table.methods or tuple(profile.methods)
-        titles = [self.steps.dataset(column.dataset).title for column in table.columns]
+        datasets = [self.steps.dataset(name) for name in dict.fromkeys(column.dataset for column in table.columns)]
         identity = {
             **self._names(),
             "name": name,
             "title": table.title,
             "selection": table.selection,
             "seeds": list(profile.seeds),
-            "datasets": list(dict.fromkeys(titles)),
+            "datasets": [{"title": dataset.title, "released": dataset.released} for dataset in datasets],
             "methods": [profile.methods[method].label for method in methods],
             "published": _published(table.published),
             "runs": self._runs(self.steps.table_runs(name)),
