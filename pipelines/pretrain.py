@@ -68,6 +68,7 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
     save_encoder(out, pretrained.encoder, pretrained.head, recipe.epochs, facts)
     return {
         "schema": SCHEMA,
+        **order.about,
         **facts,
         "losses": pretrained.losses,
         "checkpoint": {"sha256": file_digest(out, "sha256")},

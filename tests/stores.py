@@ -47,5 +47,6 @@ def run_at(jobs: Jobs, method: str, seed: int = 0) -> Order:
 
 def write_order(order: Order) -> Path:
     """Write an order's document and return its path, for command lines."""
-    write_json(order.file, order.document)
+    if not order.file.exists():
+        write_json(order.file, order.document)
     return order.file

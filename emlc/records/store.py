@@ -71,8 +71,17 @@ class Order:
         return {"kind": self.kind, "identity": self.identity, "about": self.about}
 
     def beside(self, kind: str, identifier: str) -> Path:
-        """Return the folder of another artefact of the same results."""
-        return place(self.results, kind, identifier)
+        """Return the folder of another artefact of the same results, to read from.
+
+        Raises
+        ------
+        SuiteError
+            If it is not there, not whole or not unchanged.
+        """
+        folder = place(self.results, kind, identifier)
+        if wrong := complaint(folder, identifier):
+            raise SuiteError(f"{wrong}; delete {folder} and start the workflow again")
+        return folder
 
 
 def place(results: Path, kind: str, identifier: str) -> Path:
@@ -100,32 +109,32 @@ def read_order(path: Path) -> Order:
 
 def sound(order: Order) -> bool:
     """Whether the artefact is there, whole, unchanged, and the one that is asked for."""
-    return complaint(order) is None
+    return complaint(order.folder, order.id) is None
 
 
-def complaint(order: Order) -> str | None:
-    """Return what is wrong with an artefact, None if nothing is."""
-    if not order.folder.is_dir():
-        return "it is not there"
+def complaint(folder: Path, wanted: str) -> str | None:
+    """Return what is wrong with the artefact that a folder should hold by its id, None if nothing is."""
+    if not (folder / SEAL).exists():
+        return f"{folder} is not there, or not whole"
     try:
-        seal = read_json(order.folder / SEAL)
-        if not _is_seal_of(seal, order):
-            return "its seal is that of something else"
+        seal = read_json(folder / SEAL)
+        if not _is_seal_of(seal, wanted):
+            return f"{folder} holds something else"
         for name, digest in seal["files"].items():
-            if file_digest(order.folder / name, "sha256") != digest:
-                return f"{name} was changed"
+            if file_digest(folder / name, "sha256") != digest:
+                return f"{folder / name} was changed"
     except SuiteError as error:
         return str(error)
     return None
 
 
-def _is_seal_of(seal: Any, order: Order) -> bool:
+def _is_seal_of(seal: Any, wanted: str) -> bool:
     return (
         isinstance(seal, dict)
         and seal.get("schema") == SCHEMA
         and isinstance(seal.get("files"), dict)
         and isinstance(seal.get("identity"), dict)
-        and identifier(str(seal.get("kind")), seal["identity"]) == order.id
+        and identifier(str(seal.get("kind")), seal["identity"]) == wanted
     )
 
 
@@ -152,7 +161,8 @@ def filling(order: Order) -> Iterator[Path]:
     try:
         yield part
         _seal(order, part)
-        _move(part, order.folder)
+        if not sound(order):  # another process may have been faster
+            _move(part, order.folder)
     except OSError as error:
         raise SuiteError(f"cannot write {order.folder}: {error.strerror or error}") from error
     finally:

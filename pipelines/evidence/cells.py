@@ -20,7 +20,8 @@ def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
     Parameters
     ----------
     facts : mapping
-        ``profile``, ``protocol``, ``title``, ``selection``, ``seeds``, ``datasets`` (title and date) and ``methods`` (labels).
+        ``profile``, ``protocol``, ``title``, ``selection``, ``seeds``, ``datasets`` (title and date) and ``methods``
+        (labels).
     runs : sequence of Shown
     """
     groups: dict[tuple[Any, ...], list[Shown]] = {}

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emlc.records.errors import SuiteError
 from emlc.records.record import COMPLETED, read_record
 from emlc.records.store import Order
 
@@ -55,8 +54,6 @@ def shown(order: Order) -> list[Shown]:
 def _shown(order: Order, run: Mapping[str, Any]) -> Shown:
     folder = order.beside("runs", run["id"])
     record = read_record(folder / "record.json")
-    if record["id"] != run["id"]:
-        raise SuiteError(f"{folder} holds the record of another run ({record['id']}); delete it and run again")
     names = {name: run[name] for name in ("key", "method", "dataset", "noise", "rate", "seed")}
     return Shown(**names, folder=folder, record=record)
 

@@ -45,6 +45,8 @@ def recorded_times(folders: Iterable[Path]) -> dict[str, float]:
     """
     times: dict[str, list[float]] = {}
     for path in sorted(path for folder in folders for path in folder.rglob("*.json")):
+        if path.parent.name.startswith("."):  # what a killed process left
+            continue
         for key, seconds in _time(path):
             times.setdefault(key, []).append(seconds)
     return {key: statistics.median(values) for key, values in times.items()}

@@ -38,7 +38,7 @@ def table_views(pages: Pages, name: str) -> dict[str, View]:
     the profile that was asked for last.
     """
     folder, curves = pages.steps.profile.profile, pages.curves(name)
-    files = {file: _view(pages.table(name), file) for file in _table_files(name)}
+    files = {file: _view(pages.table(name), file) for file in _table_files(pages.table(name))}
     drawn = {f"{folder}/figures/{file}": _view(curves, file) for file in _curve_files(curves)}
     return files | {f"{folder}/{file}": view for file, view in files.items()} | drawn
 
@@ -47,8 +47,9 @@ def _view(order: Order, file: str) -> View:
     return View((order.folder / SEAL).as_posix(), (order.folder / file).as_posix())
 
 
-def _table_files(name: str) -> list[str]:
-    compared = [f"compare_{name}.{suffix}" for suffix in ("md", "json")]
+def _table_files(table: Order) -> list[str]:
+    name = table.identity["name"]
+    compared = [f"compare_{name}.{suffix}" for suffix in ("md", "json")] if table.identity["published"] else []
     return [*(f"{name}.{suffix}" for suffix in ("md", "csv", "json")), *compared, f"metrics_{name}.json"]
 
 

@@ -1,10 +1,10 @@
 """Steps of the workflow in real processes, forked from one that has PyTorch loaded, so that killing them is cheap."""
 
-import importlib
 import multiprocessing
 import os
 import random
 import resource
+import runpy
 import signal
 import sys
 import time
@@ -57,7 +57,7 @@ def _step(module: str, argv: Sequence[str], log: Path, condition: Condition) -> 
     os.dup2(out, 2)
     condition()
     sys.argv = [module, *argv]
-    importlib.import_module("pipelines.machine.cli").run(importlib.import_module(module).main)
+    runpy.run_module(module, run_name="__main__")
 
 
 def start(module: str, argv: Sequence[str], log: Path, condition: Condition = undisturbed) -> BaseProcess:

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emlc.records.record import read_record
+from emlc.records.store import Order, sound
+from pipelines.profile.load import checked
+from pipelines.train import runs_of
+from pipelines.workflow.jobs import Jobs
 from tests.chaos.children import Condition, killed, start, status, undisturbed
-from tests.tiny import OPTIONS, TRAINING, tiny_profile, write_data, write_yaml
+from tests.stores import put_data, run_at, write_order
+from tests.tiny import OPTIONS, TRAINING, tiny_arrays, tiny_profile
 
 METHODS = {
     "cross-entropy": {"label": "Cross-Entropy", "implementation": "baselines.cross_entropy"},
@@ -22,15 +27,18 @@ METHODS = {
     "emlc-k5": {"label": "EMLC (k=5)", "implementation": "emlc.method", "options": {"look_ahead": 5}},
 }
 SEEDS = [0, 1]
-COLUMN = "digits/sym-0.5"
 
 
 class Step(NamedTuple):
     """One job of the workflow."""
 
     module: str
-    argv: list[str]
-    outputs: list[Path]
+    order: Order
+
+    @property
+    def argv(self) -> list[str]:
+        """Its command line."""
+        return [str(write_order(self.order))]
 
 
 class Tally:
@@ -51,80 +59,63 @@ class Place:
         self.folder, self.log = folder, folder / "log"
         folder.mkdir(parents=True, exist_ok=True)
         training = {**TRAINING, "epochs": 4}
-        facts = {"methods": METHODS, "seeds": SEEDS, "training": training, "checkpoint_minutes": 5e-4}
-        self.profile = write_yaml(folder / "profile.yaml", tiny_profile(**{**facts, **changes}))
-        self.data = write_data(folder / "data.npz")
-        self.table, self.runs, self.kept = folder / "table.csv", folder / "runs", folder / "checkpoints"
+        facts = {"methods": METHODS, "seeds": SEEDS, "seeds_per_job": len(SEEDS), "training": training}
+        facts |= {"checkpoint_minutes": 5e-4, **changes}
+        self.jobs = Jobs(checked(tiny_profile(**facts)), folder / "results")
+        put_data(self.jobs, tiny_arrays())
+        (self.table_order,) = (job.order for job in self.jobs.by_kind["tables"].values())
+        self.data = self.jobs.steps.data("digits").folder / "arrays.npz"
+        self.kept = folder / "results" / "checkpoints"
+
+    @property
+    def table(self) -> Path:
+        """The table."""
+        return self.table_order.folder / "table1.csv"
 
     def task(self, seed: int) -> Path:
         """A seed's task."""
-        return self.folder / "tasks" / f"seed{seed}.npz"
+        return self.inject(seed).order.folder / "task.npz"
+
+    def run(self, method: str, seed: int) -> Order:
+        """A run."""
+        return run_at(self.jobs, method, seed)
 
     def record(self, method: str, seed: int) -> Path:
         """A run's record."""
-        return self.runs / COLUMN / method / f"seed{seed}" / "record.json"
-
-    def _common(self) -> list[str]:
-        return ["--config", str(self.profile)]
+        return self.run(method, seed).folder / "record.json"
 
     def inject(self, seed: int) -> Step:
         """The step that makes a task."""
-        axes = ["--dataset", "digits", "--noise", "sym", "--rate", "0.5", "--seed", str(seed)]
-        paths = ["--data", str(self.data), "--out", str(self.task(seed))]
-        return Step("pipelines.inject", [*self._common(), *axes, *paths], [self.task(seed)])
+        column = next(iter(self.jobs.profile.columns()))
+        return Step("pipelines.inject", self.jobs.steps.task(column, seed))
 
     def train(self, method: str) -> Step:
         """The step that trains a method on all seeds."""
-        records = [self.record(method, seed) for seed in SEEDS]
-        axes = [
-            "--method",
-            method,
-            "--dataset",
-            "digits",
-            "--noise",
-            "sym",
-            "--rate",
-            "0.5",
-            "--seed",
-            *map(str, SEEDS),
-        ]
-        paths = ["--data", str(self.data), "--task", *(str(self.task(seed)) for seed in SEEDS)]
-        out = ["--out", *(str(record.parent) for record in records), "--checkpoints", str(self.kept), "--keep-going"]
-        return Step("pipelines.train", [*self._common(), *axes, *paths, *out], records)
+        return Step("pipelines.train", self.jobs.steps.cells[self.run(method, SEEDS[0]).id])
 
-    def aggregate(self) -> Step:
+    def tabulate(self) -> Step:
         """The step that makes the table."""
-        outputs = [self.folder / f"table.{kind}" for kind in ("csv", "json", "metrics")]
-        options = [f"--{path.suffix[1:]}={path}" for path in outputs]
-        return Step("pipelines.aggregate", [*self._common(), "--runs", str(self.runs), *options], outputs)
+        return Step("pipelines.table", self.table_order)
 
     def steps(self) -> Iterator[Step]:
         """Every step, in order."""
         yield from (self.inject(seed) for seed in SEEDS)
-        yield from (self.train(method) for method in METHODS)
-        yield self.aggregate()
+        yield from (self.train(method) for method in self.jobs.profile.methods)
+        yield self.tabulate()
 
     def do(self, step: Step, condition: Condition = undisturbed) -> int:
         """Run a step to its end and return its exit status."""
         return status(start(step.module, step.argv, self.log, condition))
 
     def is_made(self, step: Step) -> bool:
-        """Whether nothing is missing of what a step makes."""
-        return all(path.exists() for path in step.outputs)
-
-    def clear(self, step: Step) -> set[Path]:
-        """Delete what a step has made so far and return what that was."""
-        made = {path for path in step.outputs if path.exists()}
-        for path in made:
-            path.unlink()
-        return made
+        """Whether a workflow would not run a step: what it makes is sound, a cell's runs among it."""
+        inner = runs_of(step.order) if step.order.kind == "cells" else []
+        return all(map(sound, (step.order, *inner)))
 
     def repair(self, step: Step) -> None:
-        """Run a step whose outputs are not all there, as Snakemake would: from scratch, as far as it can see."""
-        if self.is_made(step):
-            return
-        self.clear(step)
-        assert self.do(step) == 0, self.log.read_text()
+        """Run a step that is due."""
+        if not self.is_made(step):
+            assert self.do(step) == 0, self.log.read_text()
 
     def finish(self) -> bytes:
         """Run what is left and return the table."""
@@ -136,31 +127,32 @@ class Place:
         """What all steps have printed."""
         return self.log.read_text() if self.log.exists() else ""
 
+    def records(self) -> list[Path]:
+        """Every record."""
+        return sorted((self.folder / "results" / "runs").glob("[0-9a-f]*/record.json"))
+
     def fingerprints(self) -> dict[str, str]:
         """Of every run."""
-        records = sorted(self.runs.rglob("record.json"))
-        return {str(path.relative_to(self.runs)): read_record(path)["fingerprint"] for path in records}
+        return {path.parent.name: read_record(path)["fingerprint"] for path in self.records()}
 
 
 def kill_often(place: Place, step: Step, coin: random.Random, times: int, longest: float) -> None:
     """Kill a step at random moments up to so many times, then repair it; a run that was done must not be done again."""
-    done: set[Path] = set()
     for _ in range(times):
         if place.is_made(step):
             break
-        done |= place.clear(step)
+        done = {path: path.read_bytes() for path in place.records()}
         TALLY.kills += killed(start(step.module, step.argv, place.log), coin, longest)
-    if not place.is_made(step):
-        done |= place.clear(step)
-        place.repair(step)
-    TALLY.lost += sum(read_record(path)["timing"]["resumed"] == 0 for path in done if path.name == "record.json")
+        TALLY.lost += sum(not path.exists() or path.read_bytes() != content for path, content in done.items())
+    place.repair(step)
 
 
 def duration(place: Place, step: Step) -> float:
-    """Seconds that a step takes, its outputs removed again."""
+    """Seconds that a step takes, what it makes removed again."""
     started = time.monotonic()
     assert place.do(step) == 0, place.told()
     taken = time.monotonic() - started
-    place.clear(step)
+    for order in (step.order, *runs_of(step.order)):
+        shutil.rmtree(order.folder)
     shutil.rmtree(place.kept, ignore_errors=True)
     return taken

@@ -19,7 +19,10 @@ def tiny_profile() -> dict:
     profile = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     profile = {key: value for key, value in profile.items() if key not in EVIDENCE}
     profile["seeds"] = [0, 1]
-    profile["columns"] = [column for column in profile["columns"] if column["rate"] in (0.5, 0.4)]
+    table = profile["tables"]["table1"]
+    profile["tables"] = {
+        "table1": {**table, "columns": [column for column in table["columns"] if column["rate"] in (0.5, 0.4)]}
+    }
     profile["training"]["epochs"] = 2
     profile["methods"] = {name: profile["methods"][name] for name in ("cross-entropy", "clean-only", "emlc-k5")}
     return profile

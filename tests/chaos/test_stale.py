@@ -1,0 +1,202 @@
+"""A finished table in which something is damaged, of another profile or of another time: right again, or refused.
+
+After every change one of the three commands is run. If it succeeds, table, comparison and curves are, byte for byte,
+those of a run from nothing; if not, it says in one line why.
+"""
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.place import TALLY
+from tests.chaos.test_workflow import Workflow, stop_all
+from tests.e2e.conftest import copy_of_the_repository
+from tests.tiny import TRAINING, tiny_profile
+
+METHODS = {
+    "cross-entropy": {"label": "Cross-Entropy", "implementation": "baselines.cross_entropy"},
+    "emlc-k5": {
+        "label": "EMLC (k=5)",
+        "implementation": "emlc.method",
+        "options": {"look_ahead": 5},
+        "initialisation": "simclr",
+    },
+}
+
+
+def profile(**training: float) -> dict:
+    tiny = tiny_profile(seeds=[0, 1], seeds_per_job=2, methods=METHODS, checkpoint_minutes=1e-3)
+    digits = {**tiny["datasets"]["digits"], "pretraining": {"epochs": 1, "batch_size": 256}}
+    return {**tiny, "datasets": {"digits": digits}, "training": {**TRAINING, "epochs": 2, "batch_size": 28, **training}}
+
+
+OLD, NEW = profile(), profile(lr=0.01)
+SHOWN = (
+    *("results/table1.md", "results/table1.csv", "results/table1.json", "results/compare_table1.json"),
+    "results/tiny/figures/convergence_table1.csv",
+)
+COMMANDS = {
+    "snakemake": ("snakemake", "--cores", "2", "results/table1.md"),
+    "make": ("make", "table1", f"VENV={sys.prefix}", "CORES=2"),
+    "dvc": ("dvc", "repro"),
+}
+
+KINDS = {
+    "record": "results/runs/*/record.json",
+    "history": "results/runs/*/history.csv",
+    "steps": "results/runs/*/steps.csv",
+    "seal of a run": "results/runs/*/seal.json",
+    "cell": "results/store/cells/*/seal.json",
+    "task": "results/store/tasks/*/task.npz",
+    "data": "results/store/data/*/arrays.npz",
+    "encoder": "results/store/encoders/*/encoder.pt",
+    "table in the store": "results/store/tables/*/table1.json",
+    "comparison in the store": "results/store/tables/*/compare_table1.json",
+    "curves in the store": "results/store/curves/*/convergence_table1.csv",
+    "order": "results/orders/cells/*.json",
+    "page": "results/table1.md",
+    "table": "results/table1.csv",
+    "comparison": "results/compare_table1.json",
+    "curves": "results/tiny/figures/convergence_table1.csv",
+    "pinned file": "data/digits.npz",
+}
+"""Every kind of file that lies behind a table or is one."""
+
+
+def delete(file: Path, others: Path) -> None:
+    file.unlink()
+
+
+def truncate(file: Path, others: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def swap(file: Path, others: Path) -> None:
+    """Put another profile's file of the same kind there, or what stands in for it, with its own time of change."""
+    found = sorted(others.glob(str(Path(*file.parts[-1:])))) or sorted(others.rglob(file.name))
+    shutil.copy2(next(path for path in found if path.read_bytes() != file.read_bytes()), file)
+
+
+ACTIONS: dict[str, Callable[[Path, Path], None]] = {"deleted": delete, "truncated": truncate, "of another": swap}
+SAME_EVERYWHERE = ("data", "pinned file", "order", "cell", "task")
+"""Kinds of which another profile has no other content, or none of that name."""
+
+
+def cases() -> Iterator[tuple[str, str, bool, bool]]:
+    for kind, action, changed, forgotten in itertools.product(KINDS, ACTIONS, (False, True), (False, True)):
+        if action != "of another" or kind not in SAME_EVERYWHERE:
+            yield kind, action, changed, forgotten
+
+
+CASES = [(*case, list(COMMANDS)[i % len(COMMANDS)]) for i, case in enumerate(cases())]
+FEW = {(kind, action) for kind, action in zip(KINDS, itertools.cycle(ACTIONS), strict=False)}
+
+
+def marked(case: tuple) -> object:
+    """A case of ``make test``, or of ``make chaos`` only."""
+    position = CASES.index(case)
+    return pytest.param(*case, marks=[pytest.mark.chaos] if position % 23 else [], id="-".join(map(str, case)))
+
+
+def shown(place: Workflow) -> dict[str, bytes]:
+    return {name: (place.folder / name).read_bytes() for name in SHOWN}
+
+
+def made(folder: Path, settings: dict) -> Workflow:
+    """A clone with a finished table, as `dvc repro` makes it from nothing."""
+    place = Workflow(copy_of_the_repository(folder))
+    place.write_profile(settings)
+    for name in ("dvc.lock", "data/digits.npz"):
+        (folder / name).unlink(missing_ok=True)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
+        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
+    place.run("dvc", "repro")
+    return place
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Two clones with the tables of the old and of the new profile, each from nothing."""
+    root = tmp_path_factory.mktemp("finished")
+    return made(root / "old", OLD), made(root / "new", NEW)
+
+
+@pytest.fixture
+def place(finished, tmp_path):
+    """A copy of the old profile's clone, times of change and all."""
+    shutil.copytree(finished[0].folder, tmp_path / "clone", symlinks=True)
+    return Workflow(tmp_path / "clone")
+
+
+def judge(place: Workflow, command: str, expected: dict[str, bytes]) -> None:
+    done = place.run(*COMMANDS[command], check=False)
+    TALLY.tables += 1
+    if done.returncode:
+        TALLY.refused += 1
+        told = [line for line in (done.stdout + done.stderr).splitlines() if "error: " in line.lower()]
+        assert told, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        raise AssertionError(f"refused, and this suite mends all of these: {told}")
+    found = shown(place)
+    TALLY.differing += found != expected
+    assert found == expected
+
+
+@pytest.mark.parametrize(("kind", "action", "changed", "forgotten", "command"), [marked(case) for case in CASES])
+def test_a_finished_table_after_a_change(kind, action, changed, forgotten, command, place, finished):
+    if command == "make" and not Path(sys.prefix, "ready").exists():
+        command = "snakemake"
+    file = sorted(place.folder.glob(KINDS[kind]))[0]
+    ACTIONS[action](file, finished[1].folder / Path(KINDS[kind]).parent)
+    if changed:
+        place.write_profile(NEW)
+    if forgotten:
+        shutil.rmtree(place.folder / ".snakemake")
+    judge(place, command, shown(finished[changed]))
+
+
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.chaos] if seed > 1 else []) for seed in range(50)]
+)
+def test_a_workflow_killed_after_a_change_of_its_profile(seed, place, finished):
+    """The old table stands there all the while; it is never taken for the new one."""
+    coin = random.Random(seed)
+    place.write_profile(NEW)
+    process = place.launch()
+    try:
+        process.wait(coin.uniform(0.5, 9))
+    except subprocess.TimeoutExpired:
+        stop_all(process, signal.SIGKILL)
+        process.wait()
+        TALLY.kills += 1
+    if coin.random() < 0.3:
+        shutil.rmtree(place.folder / ".snakemake")
+    place.snakemake("--unlock", check=False)
+    judge(place, coin.choice(["snakemake", "dvc"]), shown(finished[1]))
+
+
+def test_a_finished_table_has_nothing_left_to_do(place):
+    told = place.snakemake("-n", "results/table1.md")
+    assert "Nothing to be done" in told.stdout + told.stderr
+    os.utime(place.folder / "results" / "table1.csv")
+    assert "up to date" in place.run("dvc", "repro").stdout
+
+
+def test_one_profile_after_the_other_leaves_both_intact(place, finished):
+    place.write_profile({**NEW, "profile": "other"})
+    place.snakemake("results/table1.md")
+    assert (place.folder / "results/tiny/table1.csv").read_bytes() == shown(finished[0])["results/table1.csv"]
+    assert (place.folder / "results/other/table1.csv").read_bytes() == shown(finished[1])["results/table1.csv"]
+    place.write_profile(OLD)
+    done = place.snakemake("results/table1.md")
+    assert "rule train" not in done.stdout + done.stderr
+    assert shown(place) == shown(finished[0])
