@@ -101,4 +101,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.curves", __doc__, make)
+    work("pipelines.curves", __doc__, "curves", make)

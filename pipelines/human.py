@@ -23,4 +23,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.human", __doc__, make)
+    work("pipelines.human", __doc__, "labels", make)

@@ -56,4 +56,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.inject", __doc__, make)
+    work("pipelines.inject", __doc__, "tasks", make)

@@ -58,4 +58,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.prepare", __doc__, make)
+    work("pipelines.prepare", __doc__, "data", make)

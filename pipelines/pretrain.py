@@ -83,7 +83,7 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the step. SIGTERM and SIGINT end it after the training step at hand, with status 128 + signal."""
-    order = order_of("pipelines.pretrain", __doc__, argv)
+    order = order_of("pipelines.pretrain", __doc__, "encoders", argv)
     use_reproducible_kernels()
     return stoppable(partial(_pretrain, order))
 

@@ -32,4 +32,4 @@ def _compare(folder: Path, name: str, published: Path) -> list[Any]:
 
 
 if __name__ == "__main__":
-    work("pipelines.table", __doc__, make)
+    work("pipelines.table", __doc__, "tables", make)

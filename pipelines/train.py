@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> int:
     What is wrong with one seed's task does not cost the other seeds their runs: it is told when these are done. SIGTERM
     and SIGINT end it after the training step at hand, with a checkpoint and status 128 + signal.
     """
-    order = order_of("pipelines.train", __doc__, argv)
+    order = order_of("pipelines.train", __doc__, "cells", argv)
     use_reproducible_kernels()
     return stoppable(partial(train_cell, order))
 
