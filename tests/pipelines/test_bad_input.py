@@ -6,10 +6,13 @@ import tarfile
 import numpy as np
 import pytest
 
-from pipelines import prepare
-from pipelines.machine.cli import run
+from pipelines.machine.work import work
+from pipelines.prepare import make
+from pipelines.profile.load import checked
+from pipelines.workflow.jobs import Jobs
 from tests.fixtures import encode, pickle_like_python2, write_cifar_archive, write_tar
-from tests.tiny import tiny_profile, write_yaml
+from tests.stores import write_order
+from tests.tiny import tiny_profile
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 JPEG = encode(PIXELS, "JPEG")
@@ -73,17 +76,15 @@ def test_one_clear_line_and_nothing_half_written(case, tmp_path, monkeypatch, ca
     write, message = BAD[case]
     monkeypatch.chdir(tmp_path)
     source = tmp_path / "source.tar"
-    dataset = {"kind": write(source), "options": {"source": str(source)}}
-    profile = tiny_profile()
-    profile["datasets"]["digits"] |= dataset
-    arguments = ["--config", str(write_yaml(tmp_path / "p.yaml", profile)), "--dataset", "digits"]
-    monkeypatch.setattr("sys.argv", ["prepare", *arguments, "--out", str(tmp_path / "out" / "data.npz")])
+    digits = tiny_profile()["datasets"]["digits"] | {"kind": write(source), "options": {"source": str(source)}}
+    order = Jobs(checked(tiny_profile(datasets={"digits": digits})), tmp_path / "results").steps.data("digits")
+    monkeypatch.setattr("sys.argv", ["prepare", str(write_order(order))])
     with pytest.raises(SystemExit) as ended:
-        run(prepare.main)
+        work("pipelines.prepare", "", "data", make)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert str(source) in line
     assert message in line
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"source.tar", "p.yaml"}
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["source.tar", order.file.name]
     assert not (tmp_path.parent / "evil.jpg").exists()

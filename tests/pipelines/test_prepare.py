@@ -4,14 +4,17 @@ import sys
 
 import numpy as np
 import pytest
-import yaml
 
 from emlc.data import open_dataset
 from emlc.data.store import load_arrays
 from emlc.records.errors import SuiteError
 from pipelines.fetch import fetch
 from pipelines.prepare import prepare, source_files
+from pipelines.profile.load import checked
+from pipelines.workflow.jobs import Jobs
 from tests.fixtures import ROOT, encode, write_cifar_archive, write_pointer
+from tests.stores import write_order
+from tests.tiny import tiny_profile
 
 DIGITS_SHA256 = "e0d38567fbbac3dee32172f595f005a856f75d6883d1f84366adbfe9d6b12105"
 
@@ -78,22 +81,20 @@ def test_command_line(tmp_path):
         path = images / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(np.zeros((4, 4, 3), np.uint8)))
-    block = {"kind": "image-folder", "clean_per_class": 1, "crop_padding": 0, "model": {"name": "cnn-small"}}
-    over = tmp_path / "over.yaml"
-    over.write_text(yaml.safe_dump({"datasets": {"mine": {**block, "options": {"source": str(images)}}}}))
-    command = [sys.executable, "-m", "pipelines.prepare", "--config", str(ROOT / "config/config.yaml"), str(over)]
-    command += ["--out", str(tmp_path / "mine.npz"), "--dataset"]
-    done = subprocess.run([*command, "mine"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert load_arrays(tmp_path / "mine.npz")[0].num_classes == 2
+    digits = tiny_profile()["datasets"]["digits"] | {"kind": "image-folder", "options": {"source": str(images)}}
+
+    def start():
+        order = Jobs(checked(tiny_profile(datasets={"digits": digits})), tmp_path / "results").steps.data("digits")
+        command = [sys.executable, "-m", "pipelines.prepare", str(write_order(order))]
+        return order, subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    order, done = start()
+    assert done.returncode == 0, done.stderr
+    assert load_arrays(order.folder / "arrays.npz")[0].num_classes == 2
     (images / "train/a/1.png").write_bytes(b"broken")
-    (tmp_path / "mine.npz").unlink()
-    for name, message in [
-        ("mine", "'train/a/1.png' is not a readable JPEG or PNG"),
-        ("emnist", "unknown dataset 'emnist'"),
-    ]:
-        done = subprocess.run([*command, name], cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert not (tmp_path / "mine.npz").exists()
+    other, done = start()
+    assert other.id != order.id  # the images are part of what is asked for
+    assert done.returncode == 2
+    assert "'train/a/1.png' is not a readable JPEG or PNG" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not other.folder.exists()
