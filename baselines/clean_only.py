@@ -12,9 +12,9 @@ from emlc.engine.contract import Batch
 class CleanOnly(CrossEntropy):
     """Mini-batch SGD on mean Cross-Entropy over the clean set."""
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on the clean batch."""
-        return super().step(clean, clean)
+        return super().learn(clean, clean)
 
 
 METHOD = CleanOnly

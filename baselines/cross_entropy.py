@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, StudentMethod
 
 
 @dataclass(frozen=True)
@@ -13,17 +13,12 @@ class Options:
     """Cross-Entropy has no hyper-parameters of its own."""
 
 
-class CrossEntropy(Method):
+class CrossEntropy(StudentMethod):
     """Mini-batch SGD on mean Cross-Entropy with the given labels."""
 
     Options = Options
 
-    def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.student = setting.build("student")
-        self.optimiser = student_sgd(self.student, setting.training)
-
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on the noisy batch."""
         loss = F.cross_entropy(self.student(noisy.inputs), noisy.labels)
         self.optimiser.zero_grad()

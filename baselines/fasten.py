@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, Setting, StudentMethod, student_sgd
 from emlc.models import initialise
 
 EPSILON = 1e-7
@@ -29,7 +29,7 @@ class Options:
     threshold: float = 0.8
 
 
-class FasTEN(Method):
+class FasTEN(StudentMethod):
     """One backbone, two linear heads; the clean head is the student's classifier and the one reported.
 
     The noisy head learns the given labels; what it says of clean images is, in every step, an estimate of the
@@ -44,19 +44,17 @@ class FasTEN(Method):
     """
 
     Options = Options
-    class_balanced = True
 
     def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.options = options
-        self.student = setting.build("student")
+        super().__init__(setting, options)
         head = nn.utils.skip_init(nn.Linear, self.student.feature_dim, setting.num_classes)
         initialise(head, setting.initial)
         self.noisy_head = head.to(setting.device)
         self.optimiser = student_sgd(nn.ModuleList([self.student, self.noisy_head]), setting.training)
-        self.labels = setting.noisy_labels.clone()
+        self.clean = setting.clean.balanced(setting.training.batch_size, "weak")
+        self.labels = setting.noisy.labels.clone()
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on L = L_clean + lambda L_noisy and relabel the noisy batch for its next visit."""
         features = self.student.features(noisy.inputs)
         clean_features = self.student.features(clean.inputs)

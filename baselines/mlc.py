@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
+from emlc.engine.contract import Batch, Setting, StudentMethod, assign_gradient
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
@@ -82,7 +82,7 @@ class MetaNet(nn.Module):
         return retain * given + (1 - retain) * scores[:, :-1].softmax(dim=1)
 
 
-class MLC(Method):
+class MLC(StudentMethod):
     """Student on soft labels and half of each clean batch; correction network by the meta-gradient.
 
     Arithmetic with clean batches as large as the noisy ones, k = 1: the student's step on one and a half batches, the
@@ -94,23 +94,20 @@ class MLC(Method):
     Options = Options
 
     def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.options = options
-        self.student = setting.build("student")
+        super().__init__(setting, options)
         teacher = MetaNet(self.student.feature_dim, setting.num_classes, options, setting.initial)
         self.teacher = teacher.to(setting.device)
-        self.optimiser = student_sgd(self.student, setting.training)
         self.teacher_optimiser = torch.optim.Adam(
             self.teacher.parameters(), lr=options.teacher_lr, amsgrad=True, fused=True
         )
         self.accumulated = [torch.zeros_like(parameter) for parameter in self.teacher.parameters()]
         self.steps_taken = 0
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
         evaluation, training = self.divided(clean)
         before = {name: value.detach() for name, value in self.student.named_parameters()}
-        tape, logits, soft_targets, loss = self._learn(noisy, training)
+        tape, logits, soft_targets, loss = self._student_step(noisy, training)
         after = dict(self.student.named_parameters())
         objective, feedback = clean_feedback(self.student, after, evaluation.inputs, evaluation.labels)
         lr = self.optimiser.param_groups[0]["lr"]
@@ -126,12 +123,10 @@ class MLC(Method):
 
     def divided(self, clean: Batch) -> tuple[Batch, Batch]:
         """Return the part of a clean batch that evaluates the look-ahead and the part that trains the student."""
-        middle = len(clean.labels) // 2
-        parts = [(value[:middle], value[middle:]) for value in (clean.inputs, clean.labels, clean.indices)]
-        evaluation, training = zip(*parts, strict=True)
-        return Batch(*evaluation), Batch(*training)
+        middle = len(clean) // 2
+        return clean[:middle], clean[middle:]
 
-    def _learn(self, noisy: Batch, clean: Batch) -> tuple[Tape, Tensor, Tensor, Tensor]:
+    def _student_step(self, noisy: Batch, clean: Batch) -> tuple[Tape, Tensor, Tensor, Tensor]:
         """Take the student's real step; return its tape, logits, the attached soft targets and the loss."""
         tape = Tape(self.student)
         with tape:

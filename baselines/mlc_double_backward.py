@@ -35,7 +35,7 @@ class DoubleBackwardMLC(MLC):
     clean gradient before and after every student step, also where k = 1 leaves the first without a use.
     """
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one student step on soft labels, then add its meta-gradient; every k-th time update the teacher."""
         evaluation, training = self.divided(clean)
         before = {name: value.detach().clone().requires_grad_() for name, value in self.student.named_parameters()}

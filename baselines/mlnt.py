@@ -21,7 +21,6 @@ Where sources are silent or differ, this file chooses:
   batch statistics, but in no loss and nobody's neighbour.
 """
 
-import copy
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, assign_gradient, student_sgd
+from emlc.engine.averages import follower, move_average
+from emlc.engine.contract import Batch, Setting, StudentMethod, assign_gradient
 from emlc.metagrad.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
 from emlc.records.errors import SuiteError
 
@@ -100,7 +100,7 @@ class Guidance(NamedTuple):
     """1 for samples to train on, 0 for those that the mentor rejects, [n]."""
 
 
-class MLNT(Method):
+class MLNT(StudentMethod):
     """Cross-Entropy plus consistency after virtual steps on synthetic label noise.
 
     Arithmetic of a first-order step: M + 1 backward passes from one forward pass, M forward and backward passes at the
@@ -115,13 +115,9 @@ class MLNT(Method):
     Options = Options
 
     def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.options = options
-        self.student = setting.build("student")
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        self.frozen = copy.deepcopy(self.teacher)
-        self.optimiser = student_sgd(self.student, setting.training)
-        self.stage, self.epoch = 0, 0
+        super().__init__(setting, options)
+        self.teacher, self.frozen = follower(self.student), follower(self.student)
+        self.stage = 0
 
     @property
     def is_guided(self) -> bool:
@@ -133,14 +129,14 @@ class MLNT(Method):
         stage, local = self._position(epoch)
         if stage > self.stage:
             self._restart()
-        self.stage, self.epoch = stage, local
+        self.stage = stage
         if local == (0 if stage else self.options.pretrain_epochs):
             self._begin_guidance()
         super().begin_epoch(local * self.options.mentor_stages)
-        self.teacher.train()
+        self.epoch = local
         self.frozen.eval()
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on the noisy batch; clean images are not used."""
         loss, consistency = self._guided_gradient(noisy) if self.is_guided else self._plain_gradient(noisy)
         self.optimiser.step()
@@ -214,13 +210,6 @@ class MLNT(Method):
 def ramp(epoch: int, ramp_epochs: int) -> float:
     """Return exp(-5 (1 - u)^2), where u = epoch / ramp_epochs rises to 1."""
     return math.exp(-5 * (1 - min(1.0, epoch / ramp_epochs)) ** 2)
-
-
-@torch.no_grad()
-def move_average(teacher: nn.Module, student: nn.Module, decay: float) -> None:
-    """Set each parameter of the teacher to decay * itself + (1 - decay) * the student's."""
-    for average, current in zip(teacher.parameters(), student.parameters(), strict=True):
-        average.lerp_(current, 1 - decay)
 
 
 def nearest_neighbours(features: Tensor, eligible: Tensor, count: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.weight_net import WeightNet, virtual_step
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, Setting, StudentMethod
 from emlc.metagrad import surrogate_loss
 from emlc.metagrad.tape import Tape
 from emlc.records.errors import SuiteError
@@ -112,7 +112,7 @@ class LabelMemory(nn.Module):
         self.labels.copy_(self.upcoming)
 
 
-class MSLC(Method):
+class MSLC(StudentMethod):
     """Plain Cross-Entropy first; then labels mixed by two small networks that the clean set trains.
 
     With CE(q, p) = ``-sum_c q_c log p_c``, y~ the given label, y(t-1) the soft label in force and p the current
@@ -126,33 +126,24 @@ class MSLC(Method):
     Options = Options
 
     def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.options = options
-        self.student = setting.build("student")
+        super().__init__(setting, options)
         self.alpha = WeightNet(options.hidden, setting.initial).to(setting.device)
         self.beta = WeightNet(options.hidden, setting.initial).to(setting.device)
-        self.optimiser = student_sgd(self.student, setting.training)
         self.mixing_optimiser = torch.optim.Adam(
             (*self.alpha.parameters(), *self.beta.parameters()),
             lr=options.mixing_lr,
             weight_decay=options.weight_decay,
             fused=True,
         )
-        given = F.one_hot(setting.noisy_labels, setting.num_classes)
+        given = F.one_hot(setting.noisy.labels, setting.num_classes)
         self.memory = LabelMemory(given.to(torch.get_default_dtype()))
         self.warm_up_epochs = round(options.warm_up * setting.training.epochs)
-        self.epoch = 0
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Note the epoch, which decides what a step does."""
-        super().begin_epoch(epoch)
-        self.epoch = epoch
 
     def end_epoch(self, epoch: int) -> None:
         """Put the labels that the epoch collected into force."""
         self.memory.end_epoch()
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Train on the given labels during the warm-up, on corrected ones afterwards."""
         return self._warm_up(noisy) if self.epoch < self.warm_up_epochs else self._correct(noisy, clean)
 
@@ -161,7 +152,7 @@ class MSLC(Method):
         logits = self.student(noisy.inputs)
         if self.epoch >= self.warm_up_epochs - self.options.memory_epochs:
             self.memory.average(noisy.indices, logits.detach().softmax(dim=1))
-        loss = self._learn(F.cross_entropy(logits, noisy.labels))
+        loss = self._descend(F.cross_entropy(logits, noisy.labels))
         return {"student_loss": loss, "mean_alpha": torch.ones_like(loss)}
 
     def _correct(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
@@ -175,7 +166,7 @@ class MSLC(Method):
         with torch.no_grad():
             alpha, beta = self._coefficients(logits, targets)
         self.memory.write(noisy.indices, soft.mixed(alpha, beta))
-        loss = self._learn(F.cross_entropy(logits, targets.mixed(alpha, beta)))
+        loss = self._descend(F.cross_entropy(logits, targets.mixed(alpha, beta)))
         return {"student_loss": loss, "mean_alpha": alpha.mean()}
 
     def _candidates(self, logits: Tensor, noisy: Batch) -> Candidates:
@@ -200,7 +191,7 @@ class MSLC(Method):
         surrogate_loss((gradient,), (labels,)).backward()
         self.mixing_optimiser.step()
 
-    def _learn(self, loss: Tensor) -> Tensor:
+    def _descend(self, loss: Tensor) -> Tensor:
         """Take the student's real step and return its loss."""
         self.optimiser.zero_grad()
         loss.backward()

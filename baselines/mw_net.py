@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.weight_net import WeightNet, virtual_step
-from emlc.engine.contract import Batch, Method, Setting, student_sgd
+from emlc.engine.contract import Batch, Setting, StudentMethod
 from emlc.metagrad.tape import Tape
 
 
@@ -28,7 +28,7 @@ class Options:
     hidden: int = 100
 
 
-class MWNet(Method):
+class MWNet(StudentMethod):
     """Student on noisy labels, each sample weighted by a network of its loss that the clean set trains.
 
     With l_i the Cross-Entropy of sample i and V the weight network, a step looks ahead at
@@ -40,15 +40,13 @@ class MWNet(Method):
     Options = Options
 
     def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.student = setting.build("student")
+        super().__init__(setting, options)
         self.weight_net = WeightNet(options.hidden, setting.initial).to(setting.device)
-        self.optimiser = student_sgd(self.student, setting.training)
         self.weight_optimiser = torch.optim.Adam(
             self.weight_net.parameters(), lr=options.weight_lr, weight_decay=options.weight_decay, fused=True
         )
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Update the weight network by a virtual step, then take the real step with its new weights."""
         tape = Tape(self.student)
         with tape:

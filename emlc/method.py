@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
+from emlc.engine.contract import Batch, Setting, StudentMethod, set_learning_rate
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
 from emlc.metagrad.forward import FORWARDS
 from emlc.metagrad.meta_scale import META_SCALES
@@ -75,6 +75,16 @@ def _known(key: str, name: str, known: object) -> None:
         raise SuiteError(f"unknown {key} {name!r}; known: {', '.join(sorted(known))}")
 
 
+def _images_per_step(setting: Setting, look_ahead: int) -> int:
+    size = setting.training.batch_size
+    if look_ahead > 1 and size * look_ahead > len(setting.noisy):
+        wanted = f"{look_ahead} batches of {size} images"
+        raise SuiteError(
+            f"a step needs {wanted}, the noisy set has {len(setting.noisy)}; lower batch_size or look_ahead"
+        )
+    return size * look_ahead
+
+
 def _own_features(setting: Setting, student: nn.Module) -> nn.Module:
     return setting.build("teacher")
 
@@ -87,20 +97,17 @@ FEATURES = {"own": _own_features, "student": _student_features}
 """Whose features the teacher sees -> how its backbone is made."""
 
 
-class EMLC(Method):
+class EMLC(StudentMethod):
     """Enhanced Meta Label Correction (the paper, section 3)."""
 
     Options = Options
-    auto_augments = True
 
     def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting)
-        self.options = options
-        self.look_ahead = options.look_ahead
-        self.student = setting.build("student")
+        super().__init__(setting, options)
+        self.noisy = setting.noisy.stream(_images_per_step(setting, options.look_ahead), "weak")
+        self.clean = setting.clean.stream(setting.training.batch_size, "auto")
         backbone = FEATURES[options.features](setting, self.student)
         self.teacher = Teacher(backbone, setting.num_classes, setting.initial, options.gate).to(setting.device)
-        self.optimiser = student_sgd(self.student, setting.training)
         self.teacher_optimiser = torch.optim.SGD(self.teacher.parameters(), lr=options.teacher_lr)
         self.meta_gradient = META_GRADIENTS[options.meta_gradient]
         self.student_forward = FORWARDS[options.forward]
@@ -108,14 +115,13 @@ class EMLC(Method):
     def begin_epoch(self, epoch: int) -> None:
         """Put both networks into training mode and decay both learning rates alike."""
         super().begin_epoch(epoch)
-        self.teacher.train()
         training = self.setting.training
         set_learning_rate(self.teacher_optimiser, self.options.teacher_lr * training.learning_rate(epoch) / training.lr)
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Make k student steps on corrected labels, then one teacher step on equation 12."""
         soft_targets, ce, bce = self.teach(noisy, clean)
-        window, losses = self.learn(noisy, clean, soft_targets)
+        window, losses = self.student_steps(noisy, clean, soft_targets)
         meta = surrogate_loss(self.meta_gradient(window), soft_targets)
         options = self.options
         self.teacher_optimiser.zero_grad()
@@ -136,7 +142,7 @@ class EMLC(Method):
         correction = self.teacher.correct(features, prediction, torch.cat([noisy.labels, given]))
         ce = F.cross_entropy(prediction[count:], clean.labels)
         bce = F.binary_cross_entropy_with_logits(correction.retain[count:], (given == clean.labels).to(ce.dtype))
-        return correction.soft_targets[:count].chunk(self.look_ahead), ce, bce
+        return correction.soft_targets[:count].chunk(self.options.look_ahead), ce, bce
 
     def _half_corrupted(self, labels: Tensor, prediction: Tensor) -> Tensor:
         """Return clean labels with every second one corrupted (section 3.6)."""
@@ -144,10 +150,12 @@ class EMLC(Method):
         every_second = torch.arange(len(labels), device=labels.device) % 2 == 0
         return torch.where(every_second, corrupted, labels)
 
-    def learn(self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]) -> tuple[Window, dict[str, Tensor]]:
+    def student_steps(
+        self, noisy: Batch, clean: Batch, soft_targets: tuple[Tensor, ...]
+    ) -> tuple[Window, dict[str, Tensor]]:
         """Take the k real student steps and return what a meta-gradient needs to look back on them."""
         velocity = {name: self.optimiser.velocity(value) for name, value in self.student.named_parameters()}
-        chunks = noisy.inputs.chunk(self.look_ahead)
+        chunks = noisy.inputs.chunk(self.options.look_ahead)
         steps, losses = zip(*map(self._student_step, chunks, soft_targets), strict=True)
         final = dict(self.student.named_parameters())
         objective, feedback = self._feedback(final, clean)

@@ -21,9 +21,9 @@ from pipelines.profile.settings import DEFAULT_PROFILE, SIMCLR, Run, Settings, m
 if TYPE_CHECKING:
     import torch
 
-    from emlc.engine.contract import Batch, Method
-    from emlc.engine.loop import Feed
+    from emlc.engine.contract import Batch
     from emlc.metagrad import Window
+    from emlc.method import EMLC
 
 EXACT, REFERENCE = "unrolled", "fpmg"
 LOOK_AHEADS = (1, 2, 5, 10)
@@ -35,15 +35,15 @@ REPEATS = 3
 
 def prepared(
     settings: Settings, which: Run, data: Path, task_file: Path, pretrained: Path | None = None, *, momentum: float
-) -> "tuple[Method, Feed]":
-    """Return a run's method and batches, in float64 and with the student's momentum set to `momentum`.
+) -> "EMLC":
+    """Return a run's method, in float64 and with the student's momentum set to `momentum`.
 
     Raises
     ------
     SuiteError
         As :func:`pipelines.experiment.opened` does; or if the method is no EMLC.
     """
-    from emlc.engine.run import build_feed, build_method
+    from emlc.engine.run import build_method
     from pipelines.experiment import opened
 
     _, _, arrays, _, task, recipe = opened(settings, which, data, task_file, pretrained)
@@ -55,20 +55,20 @@ def prepared(
     method.student.double()
     method.teacher.double()
     method.begin_epoch(0)
-    return method, build_feed(recipe, method, task, arrays, device)
+    return method
 
 
-def train_for(method: "Method", feed: "Feed", steps: int) -> None:
+def train_for(method: "EMLC", steps: int) -> None:
     """Let `method` take `steps` of its own steps."""
     for _ in range(steps):
-        method.step(_double(feed.noisy.next()), _double(feed.clean.next()))
+        method.learn(_double(method.noisy.next()), _double(method.clean.next()))
 
 
 def _double(batch: "Batch") -> "Batch":
-    return replace(batch, inputs=batch.inputs.double())
+    return replace(batch, views=tuple(view.double() for view in batch.views))
 
 
-def real_window(method: "Method", noisy: "Sequence[Batch]", clean: "Batch") -> "Window":
+def real_window(method: "EMLC", noisy: "Sequence[Batch]", clean: "Batch") -> "Window":
     """Return the window of one real student step per noisy batch, taken by a copy of the method's student.
 
     Its soft targets are attached to the teacher's graph.
@@ -170,7 +170,7 @@ def _by_labels(gradients: Any, window: "Window", teacher: Any) -> "torch.Tensor"
     return (rows - rows.mean(dim=1, keepdim=True)).flatten()
 
 
-def draws(method: "Method", feed: "Feed", k: int, count: int) -> Iterator[dict[str, Any]]:
+def draws(method: "EMLC", k: int, count: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of `count` windows of k steps, the method training on between them; memory by the first."""
     import torch
 
@@ -178,8 +178,8 @@ def draws(method: "Method", feed: "Feed", k: int, count: int) -> Iterator[dict[s
     from pipelines.machine.stopwatch import peak_bytes
 
     for number in range(count + 1):
-        train_for(method, feed, STEPS_BETWEEN_DRAWS)
-        window = real_window(method, [_double(feed.noisy.next()) for _ in range(k)], _double(feed.clean.next()))
+        train_for(method, STEPS_BETWEEN_DRAWS)
+        window = real_window(method, [_double(method.noisy.next()) for _ in range(k)], _double(method.clean.next()))
         if number == 0:  # warms up, too
             memory = {
                 name: peak_bytes(partial(meta_gradient, window), torch.device("cpu")) / 2**20
@@ -190,7 +190,7 @@ def draws(method: "Method", feed: "Feed", k: int, count: int) -> Iterator[dict[s
             yield {"k": k, "draw": number - 1, **row, "peak_mib": memory[row["meta_gradient"]]}
 
 
-def panel(prepare: "Callable[..., tuple[Method, Feed]]", momentum: float, warm_up: int, count: int) -> pd.DataFrame:
+def panel(prepare: "Callable[..., EMLC]", momentum: float, warm_up: int, count: int) -> pd.DataFrame:
     """Return every draw of every look-ahead, with the run's momentum and without.
 
     Parameters
@@ -206,10 +206,10 @@ def panel(prepare: "Callable[..., tuple[Method, Feed]]", momentum: float, warm_u
     """
     rows = []
     for value in (momentum, 0.0):
-        method, feed = prepare(momentum=value)
-        train_for(method, feed, warm_up)
+        method = prepare(momentum=value)
+        train_for(method, warm_up)
         for k in LOOK_AHEADS:
-            rows.extend({"momentum": value, **row} for row in draws(method, feed, k, count))
+            rows.extend({"momentum": value, **row} for row in draws(method, k, count))
     return pd.DataFrame(rows)
 
 

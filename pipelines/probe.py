@@ -59,7 +59,7 @@ def observe(settings: Settings, run: Run, data: Path, task_file: Path, pretraine
         As :func:`pipelines.experiment.opened` does; or if the run diverges or its method corrects no labels.
     """
     from emlc.engine.loop import train
-    from emlc.engine.run import build_feed, build_method
+    from emlc.engine.run import build_method, build_scored
     from emlc.models.precision import matrix_products
     from pipelines.evidence.observation import Observer
     from pipelines.experiment import opened
@@ -68,9 +68,9 @@ def observe(settings: Settings, run: Run, data: Path, task_file: Path, pretraine
     device = open_device(spec["device"], spec["threads"])
     with matrix_products(recipe.training.precision):
         method = build_method(recipe, task, arrays, device)
-        feed = build_feed(recipe, method, task, arrays, device)
-        observer = Observer(feed, task.true_labels)
-        history = train(method, feed, recipe.training.epochs, keeper=observer)
+        scored = build_scored(recipe, task, arrays, device)
+        observer = Observer(scored.test, task.true_labels)
+        history = train(method, scored, recipe.training.epochs, keeper=observer)
         values = {
             "soft_labels": observer.corrected(method),
             "retained": observer.retained(method),

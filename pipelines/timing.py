@@ -21,8 +21,7 @@ from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, method_s
 if TYPE_CHECKING:
     import torch
 
-    from emlc.engine.contract import Method
-    from emlc.engine.loop import Feed
+    from emlc.engine.contract import StudentMethod
     from emlc.engine.run import Recipe
 
 CLASSES = 10
@@ -65,9 +64,9 @@ def synthetic(case: Case) -> Arrays:
     return Arrays(images, labels, images[:CLASSES], labels[:CLASSES], tuple(f"class {i}" for i in range(CLASSES)))
 
 
-def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -> "tuple[Method, Feed]":
-    """Return a method of the profile in its initial state, and its batches, for the case's student and images."""
-    from emlc.engine.run import build_feed, build_method
+def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -> "StudentMethod":
+    """Return a method of the profile in its initial state, for the case's student and images."""
+    from emlc.engine.run import build_method
     from emlc.tasks.draw import TaskSpec, make_task
 
     recipe, arrays = recipe_of(settings, name, case), synthetic(case)
@@ -83,7 +82,7 @@ def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -
     task = make_task(arrays, spec, None, seed=0)
     method = build_method(recipe, task, arrays, device)
     method.begin_epoch(0)
-    return method, build_feed(recipe, method, task, arrays, device)
+    return method
 
 
 def recipe_of(settings: Settings, name: str, case: Case) -> "Recipe":
@@ -105,13 +104,13 @@ def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, d
     from pipelines.machine.stopwatch import interleaved, peak_bytes
 
     prepared = {name: prepare(settings, name, case, device) for name in names}
-    updates = case.repeats * math.lcm(*(method.look_ahead for method, _ in prepared.values()))
+    updates = case.repeats * math.lcm(*(method.noisy.size // case.batch for method in prepared.values()))
 
     def work(name: str) -> None:
-        method, feed = prepared[name]
+        method = prepared[name]
         with matrix_products(method.setting.training.precision):
-            for _ in range(updates // method.look_ahead):
-                method.step(feed.noisy.next(), feed.clean.next())
+            for _ in range(updates // (method.noisy.size // case.batch)):
+                method.step()
 
     works = {name: (lambda name=name: work(name)) for name in names}
     seconds = interleaved(works, rounds, warm_up=2, device=device)

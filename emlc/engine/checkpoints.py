@@ -1,27 +1,29 @@
 """A training's state on disk, from which a killed one goes on as if nothing had happened.
 
-A file is one line (schema and SHA-256 of what follows) and a torch archive of tensors, numbers and texts, which is
-loaded without running any code. It carries the identity of its training; that of any other is left alone.
+A file is a torch archive of tensors, numbers and texts, which is loaded without running any code, and a last line:
+schema and SHA-256 of what stands before it. It carries the identity of its training; that of any other is left alone.
 """
 
 import contextlib
 import dataclasses
-import io
+import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from emlc.engine.history import History
-from emlc.records.artefacts import atomic_path, canonical_json, sha256_bytes
+from emlc.records.artefacts import atomic_path, canonical_json
 from emlc.records.errors import Interrupted, SuiteError
 
-SCHEMA = "emlc.checkpoint/1"
+SCHEMA = "emlc.checkpoint/2"
+SEAL_BYTES = len(f"\n{SCHEMA} \n") + 64
 SHARE = 0.01
 """Of a training's time, which the checkpoints after its epochs may take."""
 
@@ -59,18 +61,18 @@ class CheckpointFile:
         self.refused = False
 
     def read(self, history: History, device: torch.device) -> dict[str, Any] | None:
-        """Bring a history to where the checkpoint left it and return the checkpoint's content.
+        """Bring a history to where the checkpoint left it and return the state of the training there.
 
-        None, and the log says why, if there is none to go on from.
+        None if that was its end, or, and the log says why, if there is no checkpoint to go on from.
         """
         content = read_checkpoint(self.path, self.identity)
         if content is None:
             return None
-        begun = unstacked(content["begun"], device)
+        begun = unstacked(content["begun"], content["layout"], device)
         vars(history).update(json.loads(content["history"]), begun=begun)
         history.resumed += 1
         log.info("%s: going on after epoch %d, step %d", self.path, len(history.epochs), len(begun))
-        return content
+        return content["state"]
 
     def step_done(self, work: Resumable, history: History) -> None:
         """Write a checkpoint if its time has come.
@@ -99,8 +101,11 @@ class CheckpointFile:
         if stopped:
             raise Interrupted(f"stopped as asked; the next start goes on from {self.path}")
 
-    def write(self, state: Mapping[str, Any], history: History) -> None:
-        """Write a checkpoint; a disk that has no room for it is told once, not the end of the training."""
+    def write(self, state: Mapping[str, Any] | None, history: History) -> None:
+        """Write a checkpoint; a disk that has no room for it is told once, not the end of the training.
+
+        Without a state it says that the training is done.
+        """
         began = time.monotonic()
         spent = history.spent + began - self.started
         try:
@@ -113,8 +118,10 @@ class CheckpointFile:
         self.cost = self.saved - began
 
 
-def write_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str, Any], history: History) -> None:
-    """Write a checkpoint, atomically.
+def write_checkpoint(
+    path: Path, identity: Mapping[str, Any], state: Mapping[str, Any] | None, history: History
+) -> None:
+    """Write a checkpoint, atomically and without a second copy of it in memory.
 
     Raises
     ------
@@ -126,14 +133,31 @@ def write_checkpoint(path: Path, identity: Mapping[str, Any], state: Mapping[str
         "identity": canonical_json(identity),
         "history": json.dumps(told, allow_nan=False),  # the order of its columns is the methods'
         "begun": stacked(history.begun),
-        **state,
+        "layout": [list(row) for row in history.begun],
+        "state": state,
     }
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    payload = buffer.getbuffer()
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(f"{SCHEMA} {sha256_bytes(payload)}\n".encode())
-        file.write(payload)
+        hashing = _Hashing(file)
+        torch.save(content, hashing)
+        file.write(_seal(hashing.digest))
+
+
+class _Hashing:
+    """A file that notes the SHA-256 of what is written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _seal(digest: Any) -> bytes:
+    return f"\n{SCHEMA} {digest.hexdigest()}\n".encode()
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -155,16 +179,32 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] |
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        head, _, payload = path.read_bytes().partition(b"\n")
+        with path.open("rb") as file:
+            _check_seal(path, file)
+            return _load(path, file)
     except OSError as error:
         raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
-    if head != f"{SCHEMA} {sha256_bytes(payload)}".encode():
+
+
+def _check_seal(path: Path, file: IO[bytes]) -> None:
+    """Refuse a file whose last line is not the seal of what stands before it, and leave it at its start."""
+    left = file.seek(0, os.SEEK_END) - SEAL_BYTES
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left > 0 and (part := file.read(min(left, 2**20))):
+        digest.update(part)
+        left -= len(part)
+    if left or file.read() != _seal(digest):
         raise SuiteError(f"{path} is damaged or no checkpoint of schema {SCHEMA}")
+    file.seek(0)
+
+
+def _load(path: Path, file: IO[bytes]) -> dict[str, Any]:
     try:
-        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a foreign file makes the unpickler raise
         raise SuiteError(f"{path} is refused as a checkpoint: {type(error).__name__}") from error
-    if not isinstance(content, dict) or not {"identity", "history", "begun"} <= set(content):
+    if not isinstance(content, dict) or not {"identity", "history", "begun", "layout", "state"} <= set(content):
         raise SuiteError(f"{path} is no checkpoint of a run")
     return content
 
@@ -176,11 +216,15 @@ def forget(path: Path) -> None:
 
 
 def stacked(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return one tensor per metric of some steps."""
-    return {name: torch.stack([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    """Return one tensor per metric, of its values at the steps that have it."""
+    columns: dict[str, list[Tensor]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    return {name: torch.stack(values) for name, values in columns.items()}
 
 
-def unstacked(columns: Mapping[str, Tensor], device: torch.device) -> list[dict[str, Tensor]]:
-    """Return the steps that :func:`stacked` was given."""
-    values = zip(*(column.to(device).unbind() for column in columns.values()), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in values]
+def unstacked(columns: Mapping[str, Tensor], layout: list[list[str]], device: torch.device) -> list[dict[str, Tensor]]:
+    """Return the steps that :func:`stacked` was given, from the names of each one's metrics."""
+    values = {name: iter(column.to(device).unbind()) for name, column in columns.items()}
+    return [{name: next(values[name]) for name in names} for names in layout]

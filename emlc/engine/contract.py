@@ -1,209 +1,190 @@
-"""What the engine and a method know of each other."""
+"""What the engine and a method know of each other.
+
+Most methods train one student on a noisy and a clean batch per step: they are a :class:`StudentMethod` and write
+:meth:`~StudentMethod.learn`. Others are a :class:`Method`, hold whatever they need and take their own batches. Two
+networks, each of which learns a strong view of the samples that the other one finds credible::
+
+    class Pair(Method):
+        def __init__(self, setting, options):
+            super().__init__(setting, options)
+            self.networks = [setting.build(role) for role in ("first", "second")]
+            self.optimisers = [student_sgd(network, setting.training) for network in self.networks]
+            size = setting.training.batch_size
+            self.streams = [setting.noisy.stream(size, "weak", "strong", name=role) for role in ("first", "second")]
+
+        def begin_epoch(self, epoch):
+            super().begin_epoch(epoch)
+            for network, stream in zip(self.networks, reversed(self.streams)):
+                losses = outputs(network, partial(sample_losses, network), self.setting.noisy)
+                stream.over(torch.nonzero(losses <= losses.median()).flatten())
+
+        def steps(self):
+            return min(stream.batches_per_pass for stream in self.streams)
+
+        def step(self):
+            ...  # for each network: batch = stream.next(); weak, strong = batch.views; loss; optimiser
+            return {"first_loss": ..., "second_loss": ...}
+
+        def logits(self, inputs):
+            return sum(network(inputs) for network in self.networks)
+
+Everything else follows: the engine finds networks, optimisers, streams, tensors and numbers in attributes, lists,
+dictionaries and objects, puts the networks into evaluation mode to score them, and keeps all of it in checkpoints.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from emlc.engine.optimiser import ReplacingSGD
+from emlc.engine.samples import Samples
+from emlc.engine.setting import Setting, Training
+from emlc.engine.state import modes, networks, parts, restored, set_modes, state_of
+from emlc.engine.streams import Batch, Stream
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Augmented samples of one set.
-
-    Attributes
-    ----------
-    inputs : Tensor [n, C, H, W] of float
-    labels : Tensor [n] of int64
-        Noisy labels for the noisy set, true ones for the clean set.
-    indices : Tensor [n] of int64
-        Each sample's position in its set.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-    indices: Tensor
-
-
-@dataclass(frozen=True)
-class Training:
-    """The part of the recipe that all methods of a profile share.
-
-    Attributes
-    ----------
-    epochs : int
-    batch_size : int
-        Of noisy and of clean batches.
-    lr, momentum, weight_decay : float
-        Of the student's SGD.
-    milestones : tuple of int
-        Epochs (0-based) from which the learning rate is multiplied by `decay`, once each.
-    decay : float
-    precision : str
-        One of :data:`emlc.models.precision.PRECISIONS`.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    momentum: float
-    weight_decay: float
-    milestones: tuple[int, ...] = ()
-    decay: float = 0.1
-    precision: str = "float32"
-
-    def learning_rate(self, epoch: int) -> float:
-        """Return the student's learning rate in `epoch` (0-based)."""
-        return self.lr * self.decay ** sum(epoch >= milestone for milestone in self.milestones)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Everything a method may know about its run. True labels of the noisy set are not among it.
-
-    Attributes
-    ----------
-    num_classes : int
-    noisy_labels : Tensor [N] of int64
-        The given labels of the noisy set, in its order.
-    training : Training
-    build : callable
-        Maps a role (``student``, ``teacher``, ...) to a network in its initial state: the profile's backbone, with
-        pretrained weights where the profile has them. Roles differ in their random classifier only then.
-    initial : torch.Generator
-        Draws the initial weights of what a method adds to the backbones; on the CPU, so that they are the same on
-        every device.
-    generator : torch.Generator
-        The method's own randomness while training, on `device`.
-    device : torch.device
-    """
-
-    num_classes: int
-    noisy_labels: Tensor
-    training: Training
-    build: Callable[[str], nn.Module]
-    initial: torch.Generator
-    generator: torch.Generator
-    device: torch.device
+__all__ = [
+    "Batch",
+    "Method",
+    "Samples",
+    "Setting",
+    "Stream",
+    "StudentMethod",
+    "Training",
+    "assign_gradient",
+    "set_learning_rate",
+    "student_sgd",
+]
 
 
 class Method(ABC):
-    """Turns batches into a trained student. One subclass per method, in a file of its own.
+    """Turns samples into a trained model. One subclass per method, in a file of its own.
 
     A method's module names its subclass ``METHOD``; the subclass names the dataclass of its hyper-parameters
-    ``Options``. The engine makes one object per run and calls :meth:`begin_epoch`, :meth:`step` once per noisy batch
-    (or per `look_ahead` noisy batches), :meth:`end_epoch`, and :meth:`logits` to evaluate.
+    ``Options``. The engine makes one object per run and calls :meth:`begin_epoch`, :meth:`step` until :meth:`steps` of
+    them are taken, :meth:`end_epoch`, and :meth:`logits` to evaluate.
+
+    Attributes
+    ----------
+    epoch : int
+        The one (0-based) that is being trained.
+    first_reported : int
+        The first epoch whose model may be reported: where the last phase begins, for a method whose earlier phases
+        only prepare.
+    """
+
+    Options: ClassVar[type[Any]]
+
+    def __init__(self, setting: Setting, options: Any) -> None:
+        self.setting, self.options = setting, options
+        self.epoch = 0
+        self.first_reported = 0
+
+    @abstractmethod
+    def steps(self) -> int:
+        """Return how many steps the epoch has; asked before every step, for a method that learns it on the way."""
+
+    @abstractmethod
+    def step(self) -> dict[str, Tensor]:
+        """Train on the next batches.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Detached scalars on the device for the history; which ones may differ from step to step. Reading them here
+            would make the device wait: the engine reads them once per epoch.
+        """
+
+    @abstractmethod
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return the reported model's logits [n, C]; called in evaluation mode without gradients."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Prepare for `epoch` (0-based): all networks in training mode.
+
+        Not called for an epoch that a resumed run goes on with: its networks are back in the modes that they had.
+        """
+        self.epoch = epoch
+        for network in networks(self):
+            network.train()
+
+    def end_epoch(self, epoch: int) -> None:  # noqa: B027  (a hook that most methods do not need)
+        """Finish `epoch` (0-based), before the evaluation."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that decides the steps to come: every attribute but what the profile gives, and the generators.
+
+        Raises
+        ------
+        TypeError
+            If an attribute is of a type that no checkpoint can hold (:func:`emlc.engine.state.state_of`).
+        """
+        held = {name: value for name, value in parts(self).items() if name != "options"}
+        return {
+            "attributes": {name: state_of(value, name) for name, value in held.items()},
+            "modes": modes(self),
+            "generators": [generator.get_state() for generator in self._generators()],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        for name, saved in state["attributes"].items():
+            setattr(self, name, restored(getattr(self, name, None), saved, self.setting.device, name))
+        set_modes(self, state["modes"])
+        for generator, content in zip(self._generators(), state["generators"], strict=True):
+            generator.set_state(content)
+
+    def _generators(self) -> tuple[torch.Generator, torch.Generator]:
+        return self.setting.generator, self.setting.initial
+
+
+class StudentMethod(Method):
+    """Trains one student by SGD, on a noisy and a clean batch per step: what every method of Table 1 does.
 
     Attributes
     ----------
     student : nn.Module
         The network that is reported.
     optimiser : torch.optim.Optimizer
-        The student's; the engine reads nothing from it.
-    look_ahead : int
-        How many noisy batches one :meth:`step` gets, concatenated.
-    class_balanced : bool
-        Whether clean batches hold every class equally often (FasTEN) or are shuffled passes over the clean set.
-    auto_augments : bool
-        Whether clean batches of RGB images go through AutoAugment (EMLC).
+        The student's.
+    noisy, clean : Stream
+        Weakly augmented batches of `batch_size`; a method that wants others replaces them.
     """
 
-    Options: ClassVar[type[Any]]
-    class_balanced: ClassVar[bool] = False
-    auto_augments: ClassVar[bool] = False
-
-    student: nn.Module
-    optimiser: torch.optim.Optimizer
-
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
-        self.look_ahead = 1
+    def __init__(self, setting: Setting, options: Any) -> None:
+        super().__init__(setting, options)
+        self.student = setting.build("student")
+        self.optimiser: torch.optim.Optimizer = student_sgd(self.student, setting.training)
+        self.noisy = setting.noisy.stream(setting.training.batch_size, "weak")
+        self.clean = setting.clean.stream(setting.training.batch_size, "weak")
 
     @abstractmethod
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
-        """Train on one noisy and one clean batch.
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+        """Train on one noisy and one clean batch and return what :meth:`step` does.
 
         Parameters
         ----------
-        noisy : Batch of `look_ahead` * `batch_size` samples
+        noisy : Batch of `batch_size` samples
         clean : Batch of `batch_size` samples (fewer if the clean set is smaller)
-
-        Returns
-        -------
-        dict of str to Tensor
-            Detached scalars on the device for the history, always the same keys. Reading them here would make
-            the device wait: the engine reads them once per epoch.
         """
 
     def begin_epoch(self, epoch: int) -> None:
-        """Prepare for `epoch` (0-based): training mode, learning rate."""
-        self.student.train()
+        """Prepare for `epoch` (0-based): training mode, the student's learning rate."""
+        super().begin_epoch(epoch)
         set_learning_rate(self.optimiser, self.setting.training.learning_rate(epoch))
 
-    def end_epoch(self, epoch: int) -> None:  # noqa: B027  (a hook that most methods do not need)
-        """Finish `epoch` (0-based), before the evaluation."""
+    def steps(self) -> int:
+        """Return the full noisy batches in one pass."""
+        return self.noisy.batches_per_pass
+
+    def step(self) -> dict[str, Tensor]:
+        """Learn from the next noisy and the next clean batch."""
+        return self.learn(self.noisy.next(), self.clean.next())
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Return the reported model's logits [n, C]; called in evaluation mode without gradients."""
+        """Return the student's logits [n, C]."""
         return self.student(inputs)
-
-    def state(self) -> dict[str, Any]:
-        """Return all that a resumed run needs besides the generators: modules, optimisers, memories, counters.
-
-        Every attribute but ``setting``, ``options``, ``look_ahead`` and functions, which the profile decides.
-
-        Raises
-        ------
-        TypeError
-            If an attribute is of a type that no checkpoint can hold: a run that goes on without it would be another.
-        """
-        return {name: _state_of(name, value) for name, value in vars(self).items() if not _is_constant(name, value)}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        for name, value in state.items():
-            current = getattr(self, name)
-            if hasattr(current, "load_state_dict"):
-                current.load_state_dict(value)
-            else:
-                setattr(self, name, _on(self.setting.device, value))
-
-
-_CONSTANTS = ("setting", "options", "look_ahead")
-
-
-def _is_constant(name: str, value: Any) -> bool:
-    return name in _CONSTANTS or (callable(value) and not hasattr(value, "state_dict"))
-
-
-def _state_of(name: str, value: Any) -> Any:
-    if hasattr(value, "state_dict"):
-        return value.state_dict()
-    if not _is_plain(value):
-        raise TypeError(f"attribute {name} is a {type(value).__name__}, which no checkpoint can hold")
-    return value
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is a tensor, number or text, or lists, tuples and dictionaries of them."""
-    if isinstance(value, dict):
-        return all(map(_is_plain, (*value.keys(), *value.values())))
-    if type(value) in (list, tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, Tensor | bool | int | float | str)
-
-
-def _on(device: torch.device, value: Any) -> Any:
-    """Return a plain value with all its tensors on a device."""
-    if isinstance(value, dict):
-        return {key: _on(device, part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_on(device, part) for part in value)
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

@@ -1,18 +1,19 @@
-"""Accuracy and loss of a method's reported model."""
+"""Passes without training: scores of a method's model, and what a network says of every sample of a set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from emlc.engine.contract import Method
-from emlc.engine.streams import ImageSet
+from emlc.engine.samples import Samples
+from emlc.engine.state import networks
+from emlc.engine.streams import Batch
 
-CHUNK = 1000
-"""Images per forward pass; evaluation keeps no activations, so this only bounds memory."""
+Outputs = TypeVar("Outputs", Tensor, tuple[Tensor, ...])
 
 
 class Score(NamedTuple):
@@ -23,22 +24,58 @@ class Score(NamedTuple):
 
 
 @contextmanager
-def evaluating(method: Method) -> Iterator[None]:
-    """Put all networks of `method` into evaluation mode, without gradients, and back afterwards."""
-    modules = [value for value in vars(method).values() if isinstance(value, torch.nn.Module)]
-    modes = [module.training for module in modules]
-    for module in modules:
-        module.eval()
-    with torch.inference_mode():
-        yield
-    for module, mode in zip(modules, modes, strict=True):
-        module.train(mode)
+def evaluating(owner: Any) -> Iterator[None]:
+    """Put all networks that an object holds into evaluation mode, without gradients, and back afterwards."""
+    layers = [layer for network in networks(owner) for layer in network.modules()]
+    before = [layer.training for layer in layers]
+    for layer in layers:
+        layer.training = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for layer, mode in zip(layers, before, strict=True):
+            layer.training = mode
 
 
-def evaluate(method: Method, samples: ImageSet, normalise: Callable[[Tensor], Tensor]) -> Score:
+def outputs(
+    owner: Any,
+    function: Callable[[Batch], Outputs],
+    samples: Samples,
+    view: str = "plain",
+    generator: torch.Generator | None = None,
+) -> Outputs:
+    """Return what a function of a batch says of every sample of a set, in the set's order.
+
+    >>> losses = outputs(net, lambda batch: cross_entropy(net(batch.inputs), batch.labels, reduction="none"), noisy)
+
+    Parameters
+    ----------
+    owner : nn.Module, Method or what else holds networks
+        These are in evaluation mode meanwhile.
+    function : callable
+        Maps a batch of n samples to a tensor [n, ...] or a tuple of them; called without gradients.
+    samples : Samples
+    view : str
+        How the samples are seen.
+    generator : torch.Generator, optional
+        Draws a view other than ``plain``.
+
+    Returns
+    -------
+    Tensor [N, ...], or a tuple of them
+        Constants of the training: gradients can be taken of functions of them, none flows into them.
+    """
+    with evaluating(owner):
+        chunks = [function(batch) for batch in samples.batches(view, generator)]
+    if isinstance(chunks[0], Tensor):
+        return torch.cat(chunks)
+    return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))
+
+
+def evaluate(method: Method, samples: Samples) -> Score:
     """Score `method` on `samples` in evaluation mode; its modules are back in training mode afterwards."""
-    with evaluating(method):
-        logits = torch.cat([method.logits(normalise(images)) for images in samples.images.split(CHUNK)]).float()
-        accuracy = (logits.argmax(dim=1) == samples.labels).double().mean() * 100
-        loss = F.cross_entropy(logits, samples.labels)
+    logits = outputs(method, lambda batch: method.logits(batch.inputs), samples).float()
+    accuracy = (logits.argmax(dim=1) == samples.labels).double().mean() * 100
+    loss = F.cross_entropy(logits, samples.labels)
     return Score(round(accuracy.item(), 6), loss.item())

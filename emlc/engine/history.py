@@ -13,7 +13,8 @@ class History:
     Attributes
     ----------
     epochs : list of dict
-        Scores after each epoch (accuracies in percent) and the mean of each step metric over it.
+        Scores after each epoch (accuracies in percent) and the mean of each step metric over those of its steps that
+        have it.
     steps : list of dict
         The metrics of every step of these epochs.
     seconds : list of float
@@ -26,6 +27,8 @@ class History:
         Wall time that earlier processes spent on the run up to the checkpoint from which this one went on.
     resumed : int
         How often the run went on from a checkpoint.
+    first_reported : int
+        The first epoch whose model may be reported.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -35,3 +38,4 @@ class History:
     begun_seconds: float = 0.0
     spent: float = 0.0
     resumed: int = 0
+    first_reported: int = 0

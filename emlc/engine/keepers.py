@@ -1,10 +1,6 @@
 """What the loop tells of a run's steps and epochs, and the keeper that makes checkpoints of them."""
 
-from typing import Any, NamedTuple
-
-import torch
-
-from emlc.engine.checkpoints import CheckpointFile, Resumable
+from emlc.engine.checkpoints import CheckpointFile
 from emlc.engine.contract import Method
 from emlc.engine.history import History
 
@@ -12,13 +8,13 @@ from emlc.engine.history import History
 class Keeper:
     """What the loop tells of every step and epoch; this one keeps nothing."""
 
-    def restore(self, method: Method, feed: Resumable, history: History) -> None:
+    def restore(self, method: Method, history: History) -> None:
         """Put a run back to where it was, if anything was kept of it."""
 
-    def after_step(self, method: Method, feed: Resumable, history: History) -> None:
+    def after_step(self, method: Method, history: History) -> None:
         """Note a step of the epoch that has begun."""
 
-    def after_epoch(self, method: Method, feed: Resumable, history: History) -> None:
+    def after_epoch(self, method: Method, history: History) -> None:
         """Note an epoch that is done and scored."""
 
     def after_run(self, history: History) -> None:
@@ -31,17 +27,13 @@ class Checkpoints(CheckpointFile, Keeper):
     When the run is done the file shrinks to its history, so that a step that has to be repeated does not repeat it.
     """
 
-    def restore(self, method: Method, feed: Resumable, history: History) -> None:
+    def restore(self, method: Method, history: History) -> None:
         """Put a run back to where its checkpoint left it; the log says so, or why a checkpoint is of no use."""
-        content = self.read(history, method.setting.device)
-        if content is None or "method" not in content:
-            return
-        if history.begun:
-            # For modes and the like; whatever else it does to the state, the checkpoint's replaces.
-            method.begin_epoch(len(history.epochs))
-        Running(method, feed).load_state(content)
+        state = self.read(history, method.setting.device)
+        if state is not None:
+            method.load_state(state)
 
-    def after_step(self, method: Method, feed: Resumable, history: History) -> None:
+    def after_step(self, method: Method, history: History) -> None:
         """Write a checkpoint if its time has come.
 
         Raises
@@ -49,9 +41,9 @@ class Checkpoints(CheckpointFile, Keeper):
         Interrupted
             If the process has been asked to stop; the checkpoint is written.
         """
-        self.step_done(Running(method, feed), history)
+        self.step_done(method, history)
 
-    def after_epoch(self, method: Method, feed: Resumable, history: History) -> None:
+    def after_epoch(self, method: Method, history: History) -> None:
         """Write a checkpoint unless the last one took too large a share of the time since.
 
         Raises
@@ -59,30 +51,8 @@ class Checkpoints(CheckpointFile, Keeper):
         Interrupted
             If the process has been asked to stop; the checkpoint is written.
         """
-        self.epoch_done(Running(method, feed), history)
+        self.epoch_done(method, history)
 
     def after_run(self, history: History) -> None:
         """Keep the history and nothing else."""
-        self.write({}, history)
-
-
-class Running(NamedTuple):
-    """A run under way: all that decides its steps to come."""
-
-    method: Method
-    feed: Resumable
-
-    def state(self) -> dict[str, Any]:
-        """Return what :meth:`load_state` restores."""
-        generators = [generator.get_state() for generator in self._generators()]
-        return {"method": self.method.state(), "feed": self.feed.state(), "generators": generators}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.method.load_state(state["method"])
-        self.feed.load_state(state["feed"])
-        for generator, content in zip(self._generators(), state["generators"], strict=True):
-            generator.set_state(content)
-
-    def _generators(self) -> tuple[torch.Generator, torch.Generator]:
-        return self.method.setting.generator, self.method.setting.initial
+        self.write(None, history)

@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,49 +12,29 @@ from emlc.engine.contract import Method
 from emlc.engine.evaluation import evaluate
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
-from emlc.engine.streams import ImageSet, Stream
+from emlc.engine.samples import Samples
 from emlc.records.errors import DivergenceError
 
+TOO_FAST = "lower the learning rate"
+NEVER_RIGHT = "nothing was trained yet: look at the inputs, their normalisation (mean, std) and the initial weights"
 
-@dataclass(frozen=True)
-class Feed:
-    """What the loop feeds a method with and scores it on.
 
-    Attributes
-    ----------
-    noisy, clean : Stream
-        Training batches.
-    validation, test : ImageSet
-        Scored after every epoch, never trained on from here.
-    normalise : callable
-        uint8 images to inputs, without augmentation.
-    """
+class Scored(NamedTuple):
+    """What a method is scored on after every epoch; nothing is trained on it from here."""
 
-    noisy: Stream
-    clean: Stream
-    validation: ImageSet
-    test: ImageSet
-    normalise: Callable[[Tensor], Tensor]
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that decides the batches to come."""
-        return {"noisy": self.noisy.state(), "clean": self.clean.state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.noisy.load_state(state["noisy"])
-        self.clean.load_state(state["clean"])
+    validation: Samples
+    test: Samples
 
 
 def train(
-    method: Method, feed: Feed, epochs: int, history: History | None = None, keeper: Keeper | None = None
+    method: Method, scored: Scored, epochs: int, history: History | None = None, keeper: Keeper | None = None
 ) -> History:
     """Train `method` for `epochs` epochs and return what happened.
 
     Parameters
     ----------
     method : Method
-    feed : Feed
+    scored : Scored
     epochs : int
         Total, including those that `history` already holds.
     history : History, optional
@@ -72,28 +50,29 @@ def train(
         If the process has been asked to stop and the keeper heeds it.
     """
     history, keeper = history or History(), keeper or Keeper()
-    keeper.restore(method, feed, history)
+    history.first_reported = method.first_reported
+    keeper.restore(method, history)
     progress = tqdm(range(len(history.epochs), epochs), desc=type(method).__name__, unit="epoch", disable=None)
     for epoch in progress:
-        metrics = _train_epoch(method, feed, history, keeper)
+        metrics = _train_epoch(method, history, keeper)
         first = len(history.steps)
         history.steps.extend({"step": first + i, "epoch": epoch, **row} for i, row in enumerate(metrics))
-        history.epochs.append(_score_epoch(method, feed, epoch, metrics))
+        history.epochs.append(_score_epoch(method, scored, epoch, metrics))
         progress.set_postfix(test=history.epochs[-1]["test_accuracy"])
-        keeper.after_epoch(method, feed, history)
+        keeper.after_epoch(method, history)
     keeper.after_run(history)
     return history
 
 
-def _train_epoch(method: Method, feed: Feed, history: History, keeper: Keeper) -> list[dict[str, float]]:
+def _train_epoch(method: Method, history: History, keeper: Keeper) -> list[dict[str, float]]:
     """Train one epoch, or what is left of it, and return the metrics of its steps."""
     epoch, started = len(history.epochs), time.perf_counter() - history.begun_seconds
     if not history.begun:
         method.begin_epoch(epoch)
-    while len(history.begun) < feed.noisy.batches_per_pass:
-        history.begun.append(method.step(feed.noisy.next(), feed.clean.next()))
+    while len(history.begun) < method.steps():
+        history.begun.append(method.step())
         history.begun_seconds = time.perf_counter() - started
-        keeper.after_step(method, feed, history)
+        keeper.after_step(method, history)
     method.end_epoch(epoch)
     metrics = _read(history.begun, epoch)
     history.seconds.append(time.perf_counter() - started)
@@ -103,20 +82,19 @@ def _train_epoch(method: Method, feed: Feed, history: History, keeper: Keeper) -
 
 def _read(metrics: list[dict[str, Tensor]], epoch: int) -> list[dict[str, float]]:
     """Bring an epoch's metrics to the host in one transfer and refuse any that is not finite."""
-    names = list(metrics[0])
-    values = torch.stack([torch.stack([row[name].float() for name in names]) for row in metrics]).tolist()
-    rows = [dict(zip(names, row, strict=True)) for row in values]
+    scalars = [value.float() for row in metrics for value in row.values()]
+    values = iter(torch.stack(scalars).tolist() if scalars else ())
+    rows = [{name: next(values) for name in row} for row in metrics]
     for step, row in enumerate(rows):
         for name, value in row.items():
             if not math.isfinite(value):
-                raise DivergenceError(f"{name} is {value} in epoch {epoch}, step {step}; lower the learning rate")
+                advice = NEVER_RIGHT if (epoch, step) == (0, 0) else TOO_FAST
+                raise DivergenceError(f"{name} is {value} in epoch {epoch}, step {step}; {advice}")
     return rows
 
 
-def _score_epoch(method: Method, feed: Feed, epoch: int, metrics: list[dict[str, float]]) -> dict[str, Any]:
-    validation = evaluate(method, feed.validation, feed.normalise)
-    test = evaluate(method, feed.test, feed.normalise)
-    means = {name: sum(row[name] for row in metrics) / len(metrics) for name in metrics[0]}
+def _score_epoch(method: Method, scored: Scored, epoch: int, metrics: list[dict[str, float]]) -> dict[str, Any]:
+    validation, test = evaluate(method, scored.validation), evaluate(method, scored.test)
     scores = {
         "validation_accuracy": validation.accuracy,
         "validation_loss": validation.loss,
@@ -125,15 +103,24 @@ def _score_epoch(method: Method, feed: Feed, epoch: int, metrics: list[dict[str,
     }
     for name, value in scores.items():
         if not math.isfinite(value):
-            raise DivergenceError(f"{name} is {value} in epoch {epoch}; lower the learning rate")
-    return {"epoch": epoch, **scores, **means}
+            raise DivergenceError(f"{name} is {value} in epoch {epoch}; {TOO_FAST}")
+    return {"epoch": epoch, **scores, **_means(metrics)}
 
 
-def select_epoch(epochs: list[dict[str, Any]]) -> int:
+def _means(metrics: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over the steps that have it."""
+    values: dict[str, list[float]] = {}
+    for row in metrics:
+        for name, value in row.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(column) / len(column) for name, column in values.items()}
+
+
+def select_epoch(epochs: list[dict[str, Any]], first: int = 0) -> int:
     """Return the epoch whose student is reported: best clean accuracy (section 4.1), ties by lower clean loss.
 
     A clean set of 30 images ties often; taking the first of the tied epochs would report a student that has hardly
-    been trained.
+    been trained. Epochs before `first` are no candidates (:attr:`emlc.engine.contract.Method.first_reported`).
     """
-    best = max(epochs, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    best = max(epochs[first:], key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
     return best["epoch"]

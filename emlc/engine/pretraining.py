@@ -72,9 +72,9 @@ def pretrain(images: Tensor, recipe: Recipe, device: torch.device, kept: Checkpo
         If the model does not exist.
     """
     work, history = _Pretraining(images, recipe, device), History()
-    content = None if kept is None else kept.read(history, device)
-    if content is not None:
-        work.load_state(content)
+    state = None if kept is None else kept.read(history, device)
+    if state is not None:
+        work.load_state(state)
     progress = tqdm(range(len(history.epochs), recipe.epochs), desc="SimCLR", unit="epoch", disable=None)
     for epoch in progress:
         loss = _train_epoch(work, history, kept)

@@ -1,76 +1,115 @@
-"""Batches: shuffled, augmented on the device, from streams whose whole state a checkpoint can hold."""
+"""Batches without end: shuffled, augmented on the device, from streams whose whole state a checkpoint can hold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from emlc.engine.contract import Batch
+from emlc.records.errors import SuiteError
 
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+View = Callable[[Tensor, torch.Generator], Tensor]
 """uint8 images [n, C, H, W] and a generator to normalised float inputs [n, C, H, W]."""
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """Images and labels, resident on the device.
+class Batch:
+    """Some samples of one set, ready for a network.
 
     Attributes
     ----------
-    images : Tensor [N, C, H, W] of uint8
-    labels : Tensor [N] of int64
+    views : tuple of Tensor [n, C, H, W] of float
+        The same images, each time under another augmentation, in the order in which the stream was asked for them.
+    labels : Tensor [n] of int64
+        Noisy labels for the noisy set, true ones for the clean set.
+    indices : Tensor [n] of int64
+        Each sample's position in its set.
     """
 
-    images: Tensor
+    views: tuple[Tensor, ...]
     labels: Tensor
+    indices: Tensor
+
+    @property
+    def inputs(self) -> Tensor:
+        """The first view."""
+        return self.views[0]
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.labels)
 
+    def __getitem__(self, part: slice) -> "Batch":
+        """Return some of the samples."""
+        return Batch(tuple(view[part] for view in self.views), self.labels[part], self.indices[part])
+
+
+class Drawable(Protocol):
+    """A set that batches can be made of (:class:`emlc.engine.samples.Samples`)."""
+
+    labels: Tensor
+
+    def batch(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator) -> Batch:
+        """Return the samples at `indices`, augmented."""
+
 
 class Stream:
-    """Endless shuffled passes over one set, in full batches; what is left over differs from pass to pass.
+    """Endless shuffled passes over a set, in full batches; what is left over differs from pass to pass.
 
     Parameters
     ----------
-    samples : ImageSet
+    samples : Samples
     size : int
-        Batch size; the whole set if that is smaller.
-    augmentation : callable
+        Batch size; all samples if they are fewer.
+    views : tuple of str
+        Names of the augmentations, each of which is drawn anew for every batch.
     generator : torch.Generator
-        On the device of `samples`: order and augmentation are drawn from it.
+        On the device of `samples`: order and augmentation are drawn from it, and nothing else is.
     """
 
-    def __init__(self, samples: ImageSet, size: int, augmentation: Augmentation, generator: torch.Generator) -> None:
-        self.samples = samples
-        self.size = min(size, len(samples))
-        self.augmentation = augmentation
-        self.generator = generator
-        self.order = self._shuffled()
-        self.position = 0
+    def __init__(self, samples: Drawable, size: int, views: tuple[str, ...], generator: torch.Generator) -> None:
+        self.samples, self.views, self.generator = samples, views, generator
+        self.largest = size
+        self.over(torch.arange(len(samples.labels), device=samples.labels.device))
+
+    def over(self, indices: Tensor) -> None:
+        """Begin a new pass, and draw from now on only the samples at `indices` [m].
+
+        Raises
+        ------
+        SuiteError
+            If there are none.
+        """
+        if not len(indices):
+            raise SuiteError("no sample is left to draw batches from; the method's threshold keeps none")
+        self.members = indices
+        self.order, self.position = self._shuffled(), 0
+
+    @property
+    def size(self) -> int:
+        """Samples in a batch."""
+        return min(self.largest, len(self.members))
 
     @property
     def batches_per_pass(self) -> int:
         """Full batches in one pass."""
-        return len(self.samples) // self.size
+        return len(self.members) // self.size
 
     def next(self) -> Batch:
         """Return the next augmented batch."""
-        indices = self._next_indices()
-        images = self.samples.images[indices]
-        return Batch(self.augmentation(images, self.generator), self.samples.labels[indices], indices)
+        return self.samples.batch(self._next_indices(), self.views, self.generator)
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return everything that decides the batches to come."""
-        return {"order": self.order, "position": self.position, "generator": self.generator.get_state()}
+        generator = self.generator.get_state()
+        return {"members": self.members, "order": self.order, "position": self.position, "generator": generator}
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.order, self.position = state["order"].to(self.order.device), state["position"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        device = self.order.device
+        self.members, self.order = state["members"].to(device), state["order"].to(device)
+        self.position = state["position"]
         self.generator.set_state(state["generator"])
 
     def _next_indices(self) -> Tensor:
@@ -83,7 +122,7 @@ class Stream:
         return self._shuffled()
 
     def _shuffled(self) -> Tensor:
-        return torch.randperm(len(self.samples), generator=self.generator, device=self.generator.device)
+        return self.members[torch.randperm(len(self.members), generator=self.generator, device=self.generator.device)]
 
 
 class FixedOrderStream(Stream):
@@ -96,19 +135,33 @@ class FixedOrderStream(Stream):
 class BalancedStream(Stream):
     """Batches with every class equally often (``size // C`` times, at least once), classes in ascending order."""
 
+    def over(self, indices: Tensor) -> None:
+        """Draw from now on only the samples at `indices` [m]."""
+        super().over(indices)
+        self._find_classes()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned."""
+        super().load_state_dict(state)
+        self._find_classes()
+
+    def _find_classes(self) -> None:
+        """Note the members of each class; finding them makes a GPU wait, so once only."""
+        self.classes = [self.members[part] for part in positions_by_class(self.samples.labels[self.members])]
+
     def _next_indices(self) -> Tensor:
-        per_class = max(1, self.size // len(self._classes))
-        return torch.cat([self._draw(members, per_class) for members in self._classes])
+        return drawn_from_each(self.classes, max(1, self.size // len(self.classes)), self.generator)
 
-    @cached_property
-    def _classes(self) -> list[Tensor]:
-        """Positions of each class's samples; finding them makes a GPU wait, so once only."""
-        labels = self.samples.labels
-        return [torch.nonzero(labels == label).flatten() for label in labels.unique()]
 
-    def _draw(self, members: Tensor, count: int) -> Tensor:
-        order = torch.randperm(len(members), generator=self.generator, device=self.generator.device)
-        return members[order[:count]]
+def positions_by_class(labels: Tensor) -> list[Tensor]:
+    """Return the positions of each label in `labels` [n], for the labels that occur, ascending; a GPU is waited for."""
+    return [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+
+
+def drawn_from_each(groups: list[Tensor], count: int, generator: torch.Generator) -> Tensor:
+    """Return `count` random members of every group, without replacement (all of a smaller group), group by group."""
+    orders = [torch.randperm(len(group), generator=generator, device=generator.device)[:count] for group in groups]
+    return torch.cat([group[order] for group, order in zip(groups, orders, strict=True)])
 
 
 STREAMS: dict[str, type[Stream]] = {"reshuffled": Stream, "fixed": FixedOrderStream}

@@ -1,7 +1,7 @@
 """What the benchmark measures: one training step of each method, on random images, ready to be called."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from baselines.cross_entropy import CrossEntropy
 from baselines.mlc import MLC
 from baselines.mlc_double_backward import DoubleBackwardMLC
 from baselines.mw_net import MWNet
-from emlc.engine.contract import Batch, Method, Setting, Training
+from emlc.engine.contract import Batch, Samples, Setting, StudentMethod, Training
 from emlc.method import EMLC
 from emlc.models import build_model
 from emlc.models.precision import matrix_products
@@ -24,7 +24,7 @@ TRAINING = Training(epochs=1, batch_size=32, lr=0.02, momentum=0.9, weight_decay
 class Case(NamedTuple):
     """A method and its options; ``look_ahead`` in them says how many noisy batches one step gets."""
 
-    method: type[Method]
+    method: type[StudentMethod]
     options: dict[str, object]
 
     @property
@@ -114,14 +114,23 @@ class Workload:
         images = torch.randn((count, *self.image), generator=generator).to(self.dtype)
         labels = torch.randint(CLASSES, (count,), generator=generator)
         indices = torch.arange(count)
-        return Batch(images.to(self.device).to(memory_format=self.layout), labels.to(self.device), indices)
+        return Batch((images.to(self.device).to(memory_format=self.layout),), labels.to(self.device), indices)
 
-    def method(self, case: Case) -> Method:
+    def unseen(self, count: int) -> Samples:
+        """Return a set for a method that is given its batches: as large as it asks for, without an image."""
+        labels = torch.arange(count, device=self.device) % CLASSES
+        images = torch.empty((count, *self.image), dtype=torch.uint8, device="meta")
+        generator = torch.Generator(self.device)
+        views = dict.fromkeys(("weak", "auto"), lambda pixels, _: pixels)
+        return Samples(images, labels, views, lambda name: generator)
+
+    def method(self, case: Case) -> StudentMethod:
         """Return a method in its initial state, in training mode."""
         setting = Setting(
             num_classes=CLASSES,
-            noisy_labels=torch.zeros(1, dtype=torch.int64, device=self.device),
-            training=TRAINING,
+            noisy=self.unseen(self.batch * case.batches),
+            clean=self.unseen(self.batch),
+            training=replace(TRAINING, batch_size=self.batch),
             build=self.network,
             initial=torch.Generator().manual_seed(0),
             generator=torch.Generator(self.device).manual_seed(0),
@@ -132,7 +141,7 @@ class Workload:
         method.begin_epoch(0)
         return method
 
-    def case(self, case: Case, seed: int = 0) -> tuple[Method, Batch, Batch]:
+    def case(self, case: Case, seed: int = 0) -> tuple[StudentMethod, Batch, Batch]:
         """Return a case's method in its initial state with a noisy and a clean batch for one step."""
         generator = torch.Generator().manual_seed(seed)
         noisy, clean = self.samples(self.batch * case.batches, generator), self.samples(self.batch, generator)
@@ -144,12 +153,12 @@ class Workload:
 
         def take() -> dict[str, Tensor]:
             with matrix_products(self.precision):
-                return method.step(noisy, clean)
+                return method.learn(noisy, clean)
 
         return take
 
 
-def _in_dtype(method: Method, dtype: torch.dtype) -> None:
+def _in_dtype(method: StudentMethod, dtype: torch.dtype) -> None:
     """Convert what the method has added to the backbones."""
     for module in vars(method).values():
         if isinstance(module, nn.Module):

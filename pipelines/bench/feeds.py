@@ -9,8 +9,7 @@ from torchvision import transforms
 
 from baselines.cross_entropy import CrossEntropy
 from emlc.data.augment import CropFlip, CropFlipAutoAugment
-from emlc.engine.contract import Batch, Method
-from emlc.engine.streams import ImageSet, Stream
+from emlc.engine.contract import Batch, Samples, StudentMethod
 from pipelines.bench.cases import CLASSES, Workload
 
 IMAGES = 4096
@@ -23,49 +22,56 @@ Feed = Iterator[tuple[Batch, Batch]]
 """Pairs of a noisy batch, of all the images that one step of the method gets, and a clean one."""
 
 
-def pairs(batches: Callable[[int, bool], Iterator[Batch]], method: Method, size: int) -> Feed:
+def pairs(batches: Callable[[int, bool], Iterator[Batch]], method: StudentMethod) -> Feed:
     """Return what a method trains on, from a function of batch size and whether images go through AutoAugment."""
-    noisy = batches(size * method.look_ahead, False)
+    noisy = batches(method.noisy.size, False)
     if isinstance(method, CrossEntropy):  # which looks at no clean images
         return ((batch, batch) for batch in noisy)
-    return zip(noisy, batches(size, method.auto_augments), strict=True)
+    return zip(noisy, batches(method.clean.size, "auto" in method.clean.views), strict=True)
 
 
 def resident(workload: Workload, size: int, auto: bool) -> Iterator[Batch]:
     """Yield batches as the suite trains on: uint8 images on the device, augmented there, a batch at a time."""
-    pipeline = CropFlipAutoAugment if auto else CropFlip
-    generator = torch.Generator(workload.device).manual_seed(0)
-    stream = Stream(_samples(workload, workload.device), size, pipeline(PADDING, True, MEAN, STD), generator)
+    stream = _samples(workload, workload.device).stream(size, "auto" if auto else "weak")
     while True:
         yield stream.next()
 
 
 def per_image(workload: Workload, workers: int, size: int, auto: bool) -> Iterator[Batch]:
     """Yield batches of PyTorch's data loader: the same augmentations by torchvision, one image at a time on the CPU."""
-    pictures = _Pictures(_samples(workload, "cpu"), _transform(workload.image[1], auto))
+    pictures = _Pictures(*_pixels(workload), _transform(workload.image[1], auto))
     for images, labels, indices in _loader(pictures, size, workers, pinned=workload.device != "cpu"):
         moved = (part.to(workload.device, non_blocking=True) for part in (images, labels, indices))
-        yield Batch(*moved)
+        inputs, given, positions = moved
+        yield Batch((inputs,), given, positions)
 
 
-def _samples(workload: Workload, device: str) -> ImageSet:
+def _samples(workload: Workload, device: str) -> Samples:
+    images, labels = _pixels(workload)
+    shared = (PADDING, True, MEAN, STD)
+    views = {"weak": CropFlip(*shared), "auto": CropFlipAutoAugment(*shared)}
+    generator = torch.Generator(device).manual_seed(0)
+    return Samples(images.to(device), labels.to(device), views, lambda name: generator)
+
+
+def _pixels(workload: Workload) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (IMAGES, *workload.image), generator=generator, dtype=torch.uint8)
     labels = torch.randint(CLASSES, (IMAGES,), generator=generator)
-    return ImageSet(images.to(device), labels.to(device))
+    return images, labels
 
 
 class _Pictures(Dataset[tuple[Tensor, Tensor, int]]):
     """Images in memory, transformed one by one."""
 
-    def __init__(self, samples: ImageSet, transform: Callable[[Tensor], Tensor]) -> None:
-        self.samples, self.transform = samples, transform
+    def __init__(self, images: Tensor, labels: Tensor, transform: Callable[[Tensor], Tensor]) -> None:
+        self.images, self.labels, self.transform = images, labels, transform
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        return self.transform(self.samples.images[index]), self.samples.labels[index], index
+        return self.transform(self.images[index]), self.labels[index], index
 
 
 def _transform(side: int, auto: bool) -> transforms.Compose:

@@ -16,7 +16,7 @@ from pipelines.bench.arguments import add_workload, facts, open_workload
 from pipelines.machine.cli import Parser, run
 
 if TYPE_CHECKING:
-    from emlc.engine.contract import Method
+    from emlc.engine.contract import StudentMethod
     from pipelines.bench.cases import Workload
     from pipelines.bench.feeds import Feed
 
@@ -78,41 +78,41 @@ def measure(
     methods = {loop: (_method(workload, LOOPS[loop][0]), _method(ieee, LOOPS[loop][1])) for loop in loops}
     for _ in tqdm(range(rounds), unit="round", disable=None):
         for loop, (fast, plain) in methods.items():
-            feed = pairs(partial(resident, workload), fast, workload.batch)
+            feed = pairs(partial(resident, workload), fast)
             speeds[loop]["suite"].append(images_per_second(workload, fast, feed, updates, 2))
-            feed = pairs(partial(per_image, ieee, workers), plain, workload.batch)
+            feed = pairs(partial(per_image, ieee, workers), plain)
             warm_up = 2 + PREFETCHED * workers
             speeds[loop]["straightforward"].append(images_per_second(ieee, plain, feed, updates, warm_up))
             del feed  # ends the loader's processes, which would work on beside the next turn
     return speeds
 
 
-def _method(workload: "Workload", name: str) -> "Method":
+def _method(workload: "Workload", name: str) -> "StudentMethod":
     from pipelines.bench.cases import CASES, PLAIN
 
     return workload.method(CASES.get(name, PLAIN))
 
 
-def images_per_second(workload: "Workload", method: "Method", feed: "Feed", updates: int, warm_up: int) -> float:
+def images_per_second(workload: "Workload", method: "StudentMethod", feed: "Feed", updates: int, warm_up: int) -> float:
     """Return how many noisy images a loop trains on per second, after `warm_up` steps."""
     import torch
 
     from emlc.models.precision import matrix_products
     from pipelines.machine.stopwatch import seconds
 
-    steps = -(-updates // method.look_ahead)
+    steps = -(-updates * workload.batch // method.noisy.size)
 
     def train(count: int) -> Callable[[], None]:
         def work() -> None:
             for noisy, clean in islice(feed, count):
-                method.step(noisy, clean)
+                method.learn(noisy, clean)
 
         return work
 
     with matrix_products(workload.precision):
         train(warm_up)()
         taken = seconds(train(steps), torch.device(workload.device))
-    return steps * method.look_ahead * workload.batch / taken
+    return steps * method.noisy.size / taken
 
 
 def arithmetic(workload: "Workload", loops: Sequence[str]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _errors(workload: Workload, case: Case, seed: int) -> Errors:
     signs = Signs()
     with signs:
         soft_targets = method.teach(noisy, clean)[0]
-        window = method.learn(noisy, clean, soft_targets)[0]
+        window = method.student_steps(noisy, clean, soft_targets)[0]
     value = _teacher_gradient(method, window)
     exact = replace(workload, precision="float64")
     truths = [_in_float64(exact, case, seed, window, watch) for watch in (nullcontext(), SameSigns(signs.open))]

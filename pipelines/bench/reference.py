@@ -14,10 +14,10 @@ from emlc.method import EMLC
 class StraightforwardEMLC(EMLC):
     """Algorithm 2 as it stands: a copy of the student per step, its forward pass recomputed with dual numbers."""
 
-    def step(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
+    def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Make k student steps on corrected labels, then one teacher step on equation 12."""
         soft_targets, ce, bce = self.teach(noisy, clean)
-        inputs = noisy.inputs.chunk(self.look_ahead)
+        inputs = noisy.inputs.chunk(len(soft_targets))
         copies = []
         for chunk, target in zip(inputs, soft_targets, strict=True):
             copies.append(deepcopy(self.student))
@@ -41,4 +41,4 @@ class WithoutCleanHalf(DoubleBackwardMLC):
 
     def divided(self, clean: Batch) -> tuple[Batch, Batch]:
         """Return the clean batch and an empty one."""
-        return clean, Batch(clean.inputs[:0], clean.labels[:0], clean.indices[:0])
+        return clean, clean[:0]

@@ -1,7 +1,6 @@
 """What a run is watched for, epoch by epoch, without changing it: corrected labels, gradients, embeddings."""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -10,13 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emlc.engine.checkpoints import Resumable
-from emlc.engine.contract import Batch, Method
-from emlc.engine.evaluation import CHUNK, evaluating
+from emlc.engine.contract import Batch, Method, Samples
+from emlc.engine.evaluation import outputs
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
-from emlc.engine.loop import Feed
-from emlc.engine.streams import ImageSet, Stream
 from emlc.metagrad.meta_scale import norm
 from emlc.records.errors import SuiteError
 
@@ -32,8 +28,7 @@ class Observer(Keeper):
 
     Parameters
     ----------
-    feed : Feed
-        The run's own; only looked at.
+    test : Samples
     true_labels : array of int [N]
         Of the noisy set: known here, never to the method.
 
@@ -45,17 +40,17 @@ class Observer(Keeper):
         norm of either half of the teacher's gradient by part.
     """
 
-    def __init__(self, feed: Feed, true_labels: np.ndarray) -> None:
-        self.feed = feed
-        self.true_labels = torch.tensor(true_labels, device=feed.noisy.samples.labels.device)
+    def __init__(self, test: Samples, true_labels: np.ndarray) -> None:
+        self.test = test
+        self.true_labels = torch.tensor(true_labels, device=test.labels.device)
         self.epochs: list[dict[str, float]] = []
 
-    def after_epoch(self, method: Method, feed: Resumable, history: History) -> None:
+    def after_epoch(self, method: Method, history: History) -> None:
         """Note an epoch that is done and scored."""
         right = self.corrected(method).argmax(dim=1) == self.true_labels
-        wrong = self.feed.noisy.samples.labels != self.true_labels
+        wrong = method.setting.noisy.labels != self.true_labels
         shares = {"recovery": _percent(right), "wrong_recovery": _percent(right[wrong])}
-        self.epochs.append({"epoch": len(history.epochs) - 1, **shares, **gradient_norms(method, self.feed)})
+        self.epochs.append({"epoch": len(history.epochs) - 1, **shares, **gradient_norms(method)})
 
     def corrected(self, method: Method) -> Tensor:
         """Return the corrected labels [N, C] of the noisy set, unaugmented, in evaluation mode.
@@ -67,39 +62,33 @@ class Observer(Keeper):
         """
         if not hasattr(method, "corrected_labels"):
             raise SuiteError(f"{type(method).__name__} corrects no labels: there is nothing to observe")
-        with evaluating(method):
-            return torch.cat([method.corrected_labels(*part) for part in self._parts(self.feed.noisy.samples)])
+        return outputs(method, lambda batch: method.corrected_labels(batch.inputs, batch.labels), method.setting.noisy)
 
     def retained(self, method: Method) -> Tensor:
         """Return the weight [N] that the teacher's gate gives each noisy sample's label; empty without a gate."""
         if not hasattr(method.teacher, "gate"):
             return torch.zeros(0)
-        with evaluating(method):
-            logits = [method.teacher(*part).retain for part in self._parts(self.feed.noisy.samples)]
-            return torch.cat(logits).sigmoid()
+        return outputs(
+            method, lambda batch: method.teacher(batch.inputs, batch.labels).retain.sigmoid(), method.setting.noisy
+        )
 
     def embeddings(self, method: Method) -> Tensor:
         """Return the student's features [M, d] of the test images."""
-        with evaluating(method):
-            return torch.cat([method.student.features(inputs) for inputs, _ in self._parts(self.feed.test)])
-
-    def _parts(self, samples: ImageSet) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in zip(samples.images.split(CHUNK), samples.labels.split(CHUNK), strict=True):
-            yield self.feed.normalise(images), labels
+        return outputs(method, lambda batch: method.student.features(batch.inputs), self.test)
 
 
 def _percent(right: Tensor) -> float:
     return round(100 * right.double().mean().item(), 6) if len(right) else float("nan")
 
 
-def gradient_norms(method: Method, feed: Feed) -> dict[str, float]:
+def gradient_norms(method: Method) -> dict[str, float]:
     """Return the norms of the teacher's supervised and meta-gradient, part by part; nothing for other methods.
 
     Each is the median over a few steps that copies of the method take on copies of the streams.
     """
     if not hasattr(method.options, "meta_weight"):
         return {}
-    noisy, clean = _twin(feed.noisy), _twin(feed.clean)
+    noisy, clean = copy.deepcopy(method.noisy), copy.deepcopy(method.clean)
     batches = [(noisy.next(), clean.next()) for _ in range(GRADIENT_STEPS)]
     return {
         f"{half}_{part}": median(lengths)
@@ -108,17 +97,12 @@ def gradient_norms(method: Method, feed: Feed) -> dict[str, float]:
     }
 
 
-def _twin(stream: Stream) -> Stream:
-    """A copy that goes its own way but shares the images."""
-    return copy.deepcopy(stream, {id(stream.samples): stream.samples})
-
-
 def _lengths(method: Any, batches: list[tuple[Batch, Batch]], weights: dict[str, float]) -> dict[str, list[float]]:
     lengths: dict[str, list[float]] = {}
     for noisy, clean in batches:
         twin = copy.deepcopy(method)
         twin.options = replace(twin.options, meta_scale="paper", **weights)
-        twin.step(noisy, clean)
+        twin.learn(noisy, clean)
         for part, parameters in twin.teacher.parts():
             lengths.setdefault(part, []).append(norm(_gradients(parameters)).item())
     return lengths

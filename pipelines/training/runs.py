@@ -142,7 +142,7 @@ def build_recipe(identity: Mapping[str, Any], pretrained: Path | None = None) ->
 
 
 def _results(history: History) -> dict[str, Any]:
-    selected = select_epoch(history.epochs)
+    selected = select_epoch(history.epochs, history.first_reported)
     return {
         "status": COMPLETED,
         "selected_epoch": selected,

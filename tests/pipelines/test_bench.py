@@ -220,7 +220,7 @@ def test_images_per_second_count_every_noisy_image_once(monkeypatch):
     """Seven updates take two steps of a k=5 loop, that is ten batches of six images; a clock says they took 3 s."""
     monkeypatch.setattr(stopwatch, "seconds", lambda work, device: work() or 3.0)
     taken = []
-    method = SimpleNamespace(look_ahead=5, step=lambda noisy, clean: taken.append((noisy, clean)))
+    method = SimpleNamespace(noisy=SimpleNamespace(size=30), learn=lambda noisy, clean: taken.append((noisy, clean)))
     feed = ((number, -number) for number in count())
     assert loops.images_per_second(SMALL, method, feed, updates=7, warm_up=3) == 10 * 6 / 3
     assert taken == [(number, -number) for number in range(5)]
@@ -229,9 +229,10 @@ def test_images_per_second_count_every_noisy_image_once(monkeypatch):
 @pytest.mark.parametrize("auto", [False, True])
 def test_both_feeds_give_batches_of_the_same_shapes(auto):
     work = replace(SMALL, precision="float32", image=(3, 16, 16))
-    method = SimpleNamespace(look_ahead=3, auto_augments=auto)
+    clean = SimpleNamespace(size=6, views=("auto" if auto else "weak",))
+    method = SimpleNamespace(noisy=SimpleNamespace(size=18), clean=clean)
     for batches in (partial(feeds.resident, work), partial(feeds.per_image, work, 0)):
-        noisy, clean = next(feeds.pairs(batches, method, work.batch))
+        noisy, clean = next(feeds.pairs(batches, method))
         assert (noisy.inputs.shape, clean.inputs.shape) == ((18, 3, 16, 16), (6, 3, 16, 16))
         assert (noisy.labels.shape, noisy.indices.shape) == ((18,), (18,))
         assert noisy.inputs.dtype == torch.float32

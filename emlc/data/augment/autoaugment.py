@@ -60,7 +60,7 @@ def apply_autoaugment(images: Tensor, policy: str, draw: AutoAugmentDraw) -> Ten
     ----------
     images : Tensor of uint8 [n, C, H, W]
         C is 1 or 3.
-    policy : {"cifar10", "imagenet"}
+    policy : {"cifar10", "imagenet", "grey"}
     draw : AutoAugmentDraw
 
     Returns

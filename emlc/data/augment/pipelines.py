@@ -88,7 +88,7 @@ class CropFlipAutoAugment(CropFlip):
 
     Attributes
     ----------
-    policy : {"cifar10", "imagenet"}
+    policy : {"cifar10", "imagenet", "grey"}
         EMLC uses the first for both CIFAR data sets, the second (without crop: padding 0) for Clothing1M.
     """
 

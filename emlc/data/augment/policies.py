@@ -1,4 +1,4 @@
-"""The sub-policies that AutoAugment found (Cubuk et al., 2019, appendix), as torchvision implements them.
+"""The sub-policies that AutoAugment found (Cubuk et al., 2019, appendix), as torchvision implements them, and one more.
 
 Each is two operations: name, probability, magnitude level 0 to 9 (0 where the operation takes none).
 """
@@ -64,4 +64,16 @@ IMAGENET: Policy = (
     (("Equalize", 0.8, 0), ("Equalize", 0.6, 0)),
 )
 
-POLICIES: Mapping[str, Policy] = {"cifar10": CIFAR10, "imagenet": IMAGENET}
+GREY: Policy = (
+    (("Rotate", 0.8, 4), ("Contrast", 0.5, 4)),
+    (("ShearX", 0.8, 6), ("Brightness", 0.5, 3)),
+    (("ShearY", 0.8, 6), ("Contrast", 0.5, 6)),
+    (("TranslateX", 0.8, 3), ("Rotate", 0.5, 3)),
+    (("TranslateY", 0.8, 3), ("ShearX", 0.5, 4)),
+    (("Sharpness", 0.8, 7), ("TranslateX", 0.5, 2)),
+    (("Brightness", 0.8, 5), ("ShearY", 0.5, 4)),
+    (("Contrast", 0.8, 7), ("TranslateY", 0.5, 2)),
+)
+"""Nobody's finding, chosen here: small warps and contrasts that leave a digit the digit it is, none that inverts."""
+
+POLICIES: Mapping[str, Policy] = {"cifar10": CIFAR10, "imagenet": IMAGENET, "grey": GREY}

@@ -43,14 +43,14 @@ def attempt(recipe, path, steps, coin):
     session, left = Session.start(recipe), [steps]
     step = session.method.step
 
-    def fragile(noisy, clean):
+    def fragile():
         left[0] -= 1
         if left[0] < 0:
             raise KillError
-        return step(noisy, clean)
+        return step()
 
     session.method.__dict__["step"] = fragile
-    return train(session.method, session.feed, EPOCHS, keeper=Moody(path, coin))
+    return train(session.method, session.scored, EPOCHS, keeper=Moody(path, coin))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def peaceful():
     def history(name):
         if name not in cache:
             session = Session.start(VARIANTS[name])
-            cache[name] = train(session.method, session.feed, EPOCHS)
+            cache[name] = train(session.method, session.scored, EPOCHS)
         return cache[name]
 
     return history
@@ -89,7 +89,7 @@ def test_a_run_stops_as_asked_after_any_step_and_goes_on(name, tmp_path, peacefu
         seen = iter([False] * 3 + [True] * 999)
         keeper = Checkpoints(path, IDENTITY, math.inf, lambda seen=seen: next(seen))
         try:
-            history = train(session.method, session.feed, EPOCHS, keeper=keeper)
+            history = train(session.method, session.scored, EPOCHS, keeper=keeper)
         except Interrupted:
             interruptions += 1
     assert (history.steps, history.epochs) == (peaceful(name).steps, peaceful(name).epochs)
@@ -101,7 +101,7 @@ def kept_run(path):
     session = Session.start(RECIPE)
     seen = iter([False] * 8 + [True])
     with pytest.raises(Interrupted, match=f"the next start goes on from {path}"):
-        train(session.method, session.feed, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf, lambda: next(seen)))
+        train(session.method, session.scored, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf, lambda: next(seen)))
     assert read_checkpoint(path, IDENTITY)["begun"]["student_loss"].shape == (3,)  # five steps an epoch
 
 
@@ -109,13 +109,13 @@ def test_times_survive_and_a_finished_run_is_not_repeated(tmp_path):
     path = tmp_path / "run.pt"
     kept_run(path)
     session = Session.start(RECIPE)
-    whole = train(session.method, session.feed, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
+    whole = train(session.method, session.scored, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
     assert (len(whole.seconds), whole.resumed) == (EPOCHS, 1)
     assert whole.spent >= sum(whole.seconds[:1])
     assert set(read_checkpoint(path, IDENTITY)) == {"identity", "history", "begun"}
     session = Session.start(RECIPE)
     session.method.__dict__["step"] = None  # would fail if it were called
-    again = train(session.method, session.feed, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
+    again = train(session.method, session.scored, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
     assert (again.steps, again.epochs, again.seconds) == (whole.steps, whole.epochs, whole.seconds)
     assert again.spent > whole.spent
 
@@ -155,7 +155,7 @@ def test_a_bad_checkpoint_is_told_in_one_line_and_the_run_starts_anew(damage, tm
     spoil(path)
     session = Session.start(RECIPE)
     with caplog.at_level(logging.WARNING):
-        history = train(session.method, session.feed, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
+        history = train(session.method, session.scored, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
     assert message in caplog.messages[0]
     assert "run.pt" in caplog.messages[0]
     assert "\n" not in caplog.messages[0]
@@ -176,7 +176,7 @@ def test_a_place_that_cannot_be_written_costs_the_checkpoint_not_the_run(tmp_pat
     (tmp_path / "file").write_text("no folder")
     session = Session.start(RECIPE)
     keeper = Checkpoints(tmp_path / "file" / "run.pt", IDENTITY, 0)
-    history = train(session.method, session.feed, EPOCHS, keeper=keeper)
+    history = train(session.method, session.scored, EPOCHS, keeper=keeper)
     assert history.steps == peaceful("baselines.cross_entropy").steps
     (line,) = caplog.messages
     assert line.startswith("no checkpoint: cannot write ")
@@ -196,12 +196,12 @@ def test_checkpoints_are_rare_enough(tmp_path, monkeypatch):
     session, keeper = Session.start(RECIPE), Checkpoints(tmp_path / "run.pt", IDENTITY, 1)
     for _ in range(100):
         clock[0] += 10
-        keeper.after_epoch(session.method, session.feed, History())
+        keeper.after_epoch(session.method, session.scored, History())
     assert [at for at, _ in written] == [10, *(60.5 + 50.5 * i for i in range(len(written) - 1))]
     written.clear()
     for _ in range(100):
         clock[0] += 7
-        keeper.after_step(session.method, session.feed, History())
+        keeper.after_step(session.method, session.scored, History())
     gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(written)]
     assert set(gaps) == {63.5}
     keeper.after_run(History())

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from emlc.data.augment import CropFlip, CropFlipAutoAugment
 from emlc.engine.contract import Method, Training
-from emlc.engine.loop import Feed, train
-from emlc.engine.run import Recipe, build_feed, build_method, method_class, parse_options, run
+from emlc.engine.loop import Scored, train
+from emlc.engine.run import Recipe, build_method, build_scored, method_class, parse_options, run
 from emlc.engine.streams import BalancedStream, FixedOrderStream, Stream
 from emlc.records.errors import SuiteError
 from emlc.tasks.draw import TaskSpec, make_task
+from emlc.tasks.seeds import derive_seed
 from tests.tiny import CLEAN_PER_CLASS, TRAINING, tiny_arrays, variants
 
 CPU = torch.device("cpu")
@@ -53,33 +53,24 @@ class Session:
     """A method and its data, as one process holds them."""
 
     method: Method
-    feed: Feed
+    scored: Scored
 
     @classmethod
     def start(cls, recipe: Recipe) -> "Session":
-        method = build_method(recipe, TASK, ARRAYS, CPU)
-        return cls(method, build_feed(recipe, method, TASK, ARRAYS, CPU))
+        return cls(build_method(recipe, TASK, ARRAYS, CPU), build_scored(recipe, TASK, ARRAYS, CPU))
 
     def steps(self, count: int) -> list[dict[str, torch.Tensor]]:
-        return [self.method.step(self.feed.noisy.next(), self.feed.clean.next()) for _ in range(count)]
+        return [self.method.step() for _ in range(count)]
 
     def saved(self) -> io.BytesIO:
         """Everything that a checkpoint would hold, as bytes."""
         buffer = io.BytesIO()
-        streams = [self.feed.noisy.state(), self.feed.clean.state()]
-        generators = [self.method.setting.generator.get_state(), self.method.setting.initial.get_state()]
-        torch.save({"method": self.method.state(), "streams": streams, "generators": generators}, buffer)
+        torch.save(self.method.state(), buffer)
         buffer.seek(0)
         return buffer
 
     def restore(self, buffer: io.BytesIO) -> None:
-        state = torch.load(buffer, weights_only=True)
-        self.method.load_state(state["method"])
-        for stream, content in zip((self.feed.noisy, self.feed.clean), state["streams"], strict=True):
-            stream.load_state(content)
-        setting = self.method.setting
-        for generator, content in zip((setting.generator, setting.initial), state["generators"], strict=True):
-            generator.set_state(content)
+        self.method.load_state(torch.load(buffer, weights_only=True))
 
 
 def assert_identical(one, other) -> None:
@@ -130,10 +121,10 @@ def test_the_global_generators_do_not_matter(name, histories):
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_run_goes_on_from_the_end_of_an_epoch(name, epochs, histories):
     first, second = Session.start(VARIANTS[name]), Session.start(VARIANTS[name])
-    history = train(first.method, first.feed, epochs)
+    history = train(first.method, first.scored, epochs)
     buffer = first.saved()
     second.restore(buffer)
-    train(second.method, second.feed, 4, history)
+    train(second.method, second.scored, 4, history)
     assert history.steps == histories[name].steps
     assert history.epochs == histories[name].epochs
 
@@ -141,12 +132,10 @@ def test_a_run_goes_on_from_the_end_of_an_epoch(name, epochs, histories):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_run_goes_on_from_the_middle_of_an_epoch(name):
     first, second = Session.start(VARIANTS[name]), Session.start(VARIANTS[name])
-    for session in (first, second):
-        session.method.begin_epoch(0)
+    first.method.begin_epoch(0)
     first.steps(7)
     first.method.end_epoch(0)
     first.method.begin_epoch(1)
-    second.method.begin_epoch(1)
     first.steps(4)
     second.restore(first.saved())
     for _ in range(8):
@@ -160,7 +149,7 @@ def test_noisy_labels_and_arrays_are_not_written_to(recipe):
     session = Session.start(recipe)
     session.method.begin_epoch(0)
     session.steps(3)
-    assert np.array_equal(session.method.setting.noisy_labels.numpy(), before[0])
+    assert np.array_equal(session.method.setting.noisy.labels.numpy(), before[0])
     assert np.array_equal(TASK.noisy_labels, before[0])
     assert np.array_equal(ARRAYS.train_images, before[1])
 
@@ -168,8 +157,7 @@ def test_noisy_labels_and_arrays_are_not_written_to(recipe):
 def test_tensors_do_not_share_the_task_s_memory():
     """It is read-only: writing to it through a tensor would be undefined, and torch warns in every user's log."""
     session = Session.start(RECIPE)
-    assert session.method.setting.noisy_labels.data_ptr() != TASK.noisy_labels.ctypes.data
-    assert session.feed.noisy.samples.labels.data_ptr() != TASK.noisy_labels.ctypes.data
+    assert session.method.setting.noisy.labels.data_ptr() != TASK.noisy_labels.ctypes.data
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Session.start(RECIPE)
@@ -177,34 +165,41 @@ def test_tensors_do_not_share_the_task_s_memory():
 
 def test_methods_start_from_the_same_student_and_see_the_same_batches():
     sessions = [Session.start(recipe) for recipe in VARIANTS.values() if "look_ahead" not in recipe.options]
-    noisy = [session.feed.noisy.next() for session in sessions]
+    noisy = [session.method.noisy.next() for session in sessions]
     for session, batch in zip(sessions, noisy, strict=True):
         assert_identical(dict(session.method.student.state_dict()), dict(sessions[0].method.student.state_dict()))
         assert_identical((batch.inputs, batch.indices), (noisy[0].inputs, noisy[0].indices))
 
 
-def test_the_feed_by_hand():
-    feed = Session.start(RECIPE).feed
-    assert torch.equal(feed.noisy.samples.labels, torch.tensor(TASK.noisy_labels))
-    images = torch.tensor(ARRAYS.train_images[TASK.noisy_indices]).permute(0, 3, 1, 2)
-    assert torch.equal(feed.noisy.samples.images, images)
-    assert torch.equal(feed.clean.samples.labels, torch.tensor(ARRAYS.train_labels[TASK.clean_indices]))
-    assert torch.equal(feed.test.images[:, 0], torch.tensor(ARRAYS.test_images[..., 0]))
-    assert torch.equal(feed.test.labels, torch.tensor(ARRAYS.test_labels))
-    torch.testing.assert_close(feed.normalise(feed.test.images), (feed.test.images.float() / 255 - 0.3) / 0.4)
-    assert (feed.noisy.size, feed.clean.size) == (12, 12)
+def whole(samples):
+    """A set as it stands: its plain images and its labels."""
+    batches = list(samples.batches())
+    return torch.cat([batch.inputs for batch in batches]), torch.cat([batch.labels for batch in batches])
+
+
+def expected(images, labels):
+    return (torch.tensor(images).permute(0, 3, 1, 2).float() / 255 - 0.3) / 0.4, torch.tensor(labels)
+
+
+def test_the_sets_by_hand():
+    session = Session.start(RECIPE)
+    setting, train_images = session.method.setting, ARRAYS.train_images
+    clean = ARRAYS.train_labels[TASK.clean_indices]
+    torch.testing.assert_close(whole(setting.noisy), expected(train_images[TASK.noisy_indices], TASK.noisy_labels))
+    torch.testing.assert_close(whole(setting.clean), expected(train_images[TASK.clean_indices], clean))
+    torch.testing.assert_close(whole(session.scored.test), expected(ARRAYS.test_images, ARRAYS.test_labels))
+    assert (session.method.noisy.size, session.method.clean.size) == (12, 12)
 
 
 def test_students_are_selected_on_the_validation_set():
     """It is the clean set itself, except in the released split."""
     for split in ("balanced", "released"):
         task = make_task(ARRAYS, replace(SPEC, split=split), None, 0)
-        method = build_method(RECIPE, task, ARRAYS, CPU)
-        feed = build_feed(RECIPE, method, task, ARRAYS, CPU)
-        images = torch.tensor(ARRAYS.train_images[task.validation_indices])
-        assert torch.equal(feed.validation.images, images.permute(0, 3, 1, 2))
-        assert torch.equal(feed.validation.labels, torch.tensor(ARRAYS.train_labels[task.validation_indices]))
-        assert torch.equal(feed.validation.images, feed.clean.samples.images) == (split == "balanced")
+        validation = whole(build_scored(RECIPE, task, ARRAYS, CPU).validation)
+        images, labels = ARRAYS.train_images[task.validation_indices], ARRAYS.train_labels[task.validation_indices]
+        torch.testing.assert_close(validation, expected(images, labels))
+        clean = whole(build_method(RECIPE, task, ARRAYS, CPU).setting.clean)
+        assert torch.equal(validation[0], clean[0]) == (split == "balanced")
 
 
 def test_every_run_has_generators_of_its_own():
@@ -216,26 +211,26 @@ def test_every_run_has_generators_of_its_own():
     assert len(set(seeds)) == 8
 
 
-def test_the_feed_follows_the_method_s_wishes_and_the_protocol_s_order():
-    emlc = replace(RECIPE, implementation="emlc.method", options={"look_ahead": 5}, mean=(0.3,) * 3, std=(0.4,) * 3)
+@pytest.mark.parametrize(("order", "kind"), [("reshuffled", Stream), ("fixed", FixedOrderStream)])
+def test_streams_follow_the_method_s_wishes_and_the_protocol_s_order(order, kind):
+    emlc = replace(RECIPE, implementation="emlc.method", options={"look_ahead": 5}, order=order)
     method = build_method(emlc, TASK, ARRAYS, CPU)
-    feed = build_feed(emlc, method, TASK, ARRAYS, CPU)
-    assert (feed.noisy.size, feed.clean.size) == (60, 12)
-    assert type(feed.noisy.augmentation) is CropFlip
-    assert type(feed.clean.augmentation) is CropFlipAutoAugment
-    assert (
-        type(build_feed(replace(emlc, mean=(0.3,), std=(0.4,)), method, TASK, ARRAYS, CPU).clean.augmentation)
-        is CropFlip
-    )
-    feed = build_feed(replace(emlc, padding="reflect", auto_augment="imagenet"), method, TASK, ARRAYS, CPU)
-    assert (feed.noisy.augmentation.mode, feed.clean.augmentation.mode) == ("reflect", "reflect")
-    assert feed.clean.augmentation.policy == "imagenet"
-    for order, kind in [("reshuffled", Stream), ("fixed", FixedOrderStream)]:
-        feed = build_feed(replace(emlc, order=order), method, TASK, ARRAYS, CPU)
-        assert (type(feed.noisy), type(feed.clean)) == (kind, kind)
-    method.class_balanced = True
-    feed = build_feed(replace(emlc, order="fixed"), method, TASK, ARRAYS, CPU)
-    assert (type(feed.noisy), type(feed.clean)) == (FixedOrderStream, BalancedStream)
+    assert (method.noisy.size, method.clean.size) == (60, 12)
+    assert (method.noisy.views, method.clean.views) == (("weak",), ("auto",))
+    assert (type(method.noisy), type(method.clean)) == (kind, kind)
+    fasten = build_method(replace(emlc, implementation="baselines.fasten", options={}), TASK, ARRAYS, CPU)
+    assert (type(fasten.noisy), type(fasten.clean)) == (kind, BalancedStream)
+    assert fasten.clean.views == ("weak",)
+
+
+def test_streams_of_one_set_differ_by_their_names_and_by_nothing_else():
+    """The draws of the first stream are frozen: every recorded run depends on them."""
+    noisy = Session.start(RECIPE).method.setting.noisy
+    orders = [noisy.stream(12, "weak", name=name).order for name in ("", "", "second", "third")]
+    assert torch.equal(orders[0], orders[1])
+    assert len({tuple(order.tolist()) for order in orders}) == 3
+    generator = torch.Generator().manual_seed(derive_seed("noisy", 0))
+    assert torch.equal(orders[0], torch.randperm(len(noisy), generator=generator))
 
 
 @pytest.mark.parametrize("implementation", ["baselines.nothing", "emlc.tasks.seeds", "baselines"])

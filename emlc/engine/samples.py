@@ -1,0 +1,126 @@
+"""A set of labelled images, of which streams and ordered passes are made. Nothing else touches pixels."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from emlc.engine.streams import BalancedStream, Batch, Stream, View
+from emlc.records.errors import SuiteError
+
+CHUNK = 1000
+"""Images at once where no gradient is taken; no activations are kept then, so this only bounds memory."""
+PIXELS = 2**23
+"""Pixels at once there, which large images reach first."""
+
+
+class Images(Protocol):
+    """Pixels by position: a tensor on the device, or a source that reads them from disk when they are asked for."""
+
+    shape: tuple[int, ...]
+    """[N, C, H, W]."""
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Return uint8 images [n, C, H, W] on the device for indices [n]."""
+
+
+class Samples:
+    """Images and labels of one set, with the augmentations under which they can be seen.
+
+    Parameters
+    ----------
+    images : Images
+        N of them.
+    labels : Tensor [N] of int64
+        On the device.
+    views : mapping of str to View
+        :func:`emlc.engine.views.build_views`.
+    generator : callable
+        Maps a stream's name to the generator that it draws from, in its initial state.
+    kind : type of Stream
+        The protocol's order (:data:`emlc.engine.streams.STREAMS`).
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        labels: Tensor,
+        views: Mapping[str, View],
+        generator: Callable[[str], torch.Generator],
+        kind: type[Stream] = Stream,
+    ) -> None:
+        self._images, self.labels = images, labels
+        self._views, self._generator, self._kind = views, generator, kind
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.labels)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the set itself: it never changes, and copies of what holds it shall not copy its images."""
+        return self
+
+    def stream(self, size: int, *views: str, name: str = "") -> Stream:
+        """Return endless batches in the protocol's order.
+
+        Parameters
+        ----------
+        size : int
+            Batch size; the whole set if that is smaller.
+        *views : str
+            The augmentations of each batch's views: ``plain`` (none), ``weak``, ``strong``, ...; one may be asked for
+            more than once.
+        name : str, optional
+            Streams of one set and one name see the same samples in the same order: give a second stream, of another
+            network for example, a name of its own.
+
+        Raises
+        ------
+        SuiteError
+            If there is no such view.
+        """
+        return self._opened(self._kind, size, views, name)
+
+    def balanced(self, size: int, *views: str, name: str = "") -> Stream:
+        """Return endless batches with every class equally often; arguments as for :meth:`stream`."""
+        return self._opened(BalancedStream, size, views, name)
+
+    def _opened(self, kind: type[Stream], size: int, views: tuple[str, ...], name: str) -> Stream:
+        for view in views:
+            self._view(view)
+        return kind(self, size, views, self._generator(name))
+
+    def batches(self, view: str = "plain", generator: torch.Generator | None = None) -> Iterator[Batch]:
+        """Yield all samples once, in their order, in batches as large as memory likes.
+
+        Parameters
+        ----------
+        view : str
+        generator : torch.Generator, optional
+            Draws a view other than ``plain``.
+
+        Raises
+        ------
+        SuiteError
+            If there is no such view.
+        ValueError
+            If a random view has no generator: it would draw from the global one.
+        """
+        if view != "plain" and generator is None:
+            raise ValueError(f"the view {view!r} is random: give the generator that it draws from")
+        _, _, height, width = self._images.shape
+        size = max(1, min(CHUNK, PIXELS // (height * width)))
+        for indices in torch.arange(len(self), device=self.labels.device).split(size):
+            yield self.batch(indices, (view,), generator)
+
+    def batch(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator | None) -> Batch:
+        """Return the samples at `indices` [n] under each of some views, drawn in turn."""
+        images = self._images[indices]
+        inputs = tuple(self._view(view)(images, generator) for view in views)
+        return Batch(inputs, self.labels[indices], indices)
+
+    def _view(self, name: str) -> View:
+        if name not in self._views:
+            raise SuiteError(f"images have no view {name!r}; known: {', '.join(self._views)}")
+        return self._views[name]

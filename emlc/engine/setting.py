@@ -1,0 +1,72 @@
+"""What a method may know about its run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from emlc.engine.samples import Samples
+
+
+@dataclass(frozen=True)
+class Training:
+    """The part of the recipe that all methods of a profile share.
+
+    Attributes
+    ----------
+    epochs : int
+    batch_size : int
+        Of noisy and of clean batches.
+    lr, momentum, weight_decay : float
+        Of the student's SGD.
+    milestones : tuple of int
+        Epochs (0-based) from which the learning rate is multiplied by `decay`, once each.
+    decay : float
+    precision : str
+        One of :data:`emlc.models.precision.PRECISIONS`.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.1
+    precision: str = "float32"
+
+    def learning_rate(self, epoch: int) -> float:
+        """Return the student's learning rate in `epoch` (0-based)."""
+        return self.lr * self.decay ** sum(epoch >= milestone for milestone in self.milestones)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything a method may know about its run. True labels of the noisy set are not among it.
+
+    Attributes
+    ----------
+    num_classes : int
+    noisy, clean : Samples
+        The large set with its given labels and the small trusted one.
+    training : Training
+    build : callable
+        Maps a role (``student``, ``teacher``, ...) to a network in its initial state: the profile's backbone, with
+        pretrained weights where the profile has them. Roles differ in their random classifier only then.
+    initial : torch.Generator
+        Draws the initial weights of what a method adds to the backbones; on the CPU, so that they are the same on
+        every device.
+    generator : torch.Generator
+        The method's own randomness while training, on `device`.
+    device : torch.device
+    """
+
+    num_classes: int
+    noisy: Samples
+    clean: Samples
+    training: Training
+    build: Callable[[str], nn.Module]
+    initial: torch.Generator
+    generator: torch.Generator
+    device: torch.device

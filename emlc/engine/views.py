@@ -1,0 +1,49 @@
+"""The augmentations that a method can ask for, by name."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emlc.data.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.engine.recipe import Recipe
+from emlc.engine.streams import View
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Normalisation alone.
+
+    Attributes
+    ----------
+    mean, std : tuple of float
+        Per channel, on the [0, 1] scale.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, images: Tensor, _: torch.Generator | None) -> Tensor:
+        """Return float32 [n, C, H, W] from uint8 of that shape."""
+        return normalise(images, self.mean, self.std)
+
+
+def build_views(recipe: Recipe) -> dict[str, View]:
+    """Return the views of a run's images.
+
+    ``plain``
+        Normalised, nothing else: how images are scored.
+    ``weak``
+        Padded random crop and mirror image, as far as the dataset has them: what methods train on.
+    ``auto``
+        ``weak`` with AutoAugment, whose policies were found for photographs; grey images get ``weak`` alone. EMLC's
+        clean batches.
+    ``strong``
+        ``weak`` with AutoAugment, on grey images with a policy of small warps and contrasts.
+    """
+    shared = (recipe.crop_padding, recipe.flips, recipe.mean, recipe.std, recipe.padding)
+    weak = CropFlip(*shared)
+    in_colour = len(recipe.mean) == 3
+    strong = CropFlipAutoAugment(*shared, recipe.auto_augment if in_colour else "grey")
+    plain = Plain(recipe.mean, recipe.std)
+    return {"plain": plain, "weak": weak, "auto": strong if in_colour else weak, "strong": strong}
