@@ -1,4 +1,4 @@
-"""A small network for the embedded 8x8 digits."""
+"""A small network for small pictures, such as the embedded 8x8 digits."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,12 +16,16 @@ class SmallCNN(Backbone):
     ----------
     num_classes, in_channels : int
     width : int
-        Channels of the first convolution; d is twice that.
+        Channels of the first convolution.
+    pool : int
+        The average pool leaves `pool` x `pool` cells of each channel, so that d is 2 * `width` * `pool`**2; the sides of
+        the images must be multiples of 2 * `pool`.
     """
 
-    def __init__(self, num_classes: int, in_channels: int = 3, *, width: int = 16) -> None:
+    def __init__(self, num_classes: int, in_channels: int = 3, *, width: int = 16, pool: int = 1) -> None:
         super().__init__()
-        self.feature_dim = 2 * width
+        self.feature_dim = 2 * width * pool**2
+        self.pool = pool
         self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = conv3x3(width, 2 * width, stride=2)
@@ -32,8 +36,10 @@ class SmallCNN(Backbone):
 
     @encoder
     def features(self, images: Tensor) -> Tensor:
-        """Return pooled features [n, 2 * width]."""
+        """Return pooled features [n, d]."""
         hidden = F.relu(self.bn1(self.conv1(images)))
         hidden = F.relu(self.bn2(self.conv2(hidden)))
         hidden = F.relu(self.bn3(self.conv3(hidden)))
-        return hidden.mean((2, 3))
+        if self.pool == 1:
+            return hidden.mean((2, 3))
+        return F.avg_pool2d(hidden, hidden.shape[-1] // self.pool).flatten(1)

@@ -12,7 +12,7 @@ from emlc.models import build_model
 from tests.emlc.metagrad.scenes import CNN, MLP, relative_error
 
 SMALL = {
-    "cnn-small": ({}, 1, 8),
+    "cnn-small": ({"pool": 2}, 1, 8),
     "resnet18": ({"width": 4}, 3, 8),
     "resnet34": ({"width": 4}, 3, 8),
     "resnet50": ({"width": 4}, 3, 8),

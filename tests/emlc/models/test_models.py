@@ -268,6 +268,21 @@ def test_features_pool_the_last_stage(name, last, finish):
     torch.testing.assert_close(features, finish(model, seen[0]).mean((2, 3)))
 
 
+def test_the_small_network_may_keep_four_cells_of_every_channel():
+    """The same weights as without, and each feature the mean of a quadrant."""
+    one, four = (build_model("cnn-small", 5, 1, generator(), width=4, pool=pool).eval() for pool in (1, 2))
+    images = torch.randn(3, 1, 8, 8)
+    assert (one.feature_dim, four.feature_dim) == (8, 32)
+    for name, tensor in one.state_dict().items():
+        if not name.startswith("classifier."):
+            assert torch.equal(tensor, four.state_dict()[name])
+    hidden = []
+    four.bn3.register_forward_hook(lambda *call: hidden.append(F.relu(call[2])))
+    cells = four.features(images).view(3, 8, 2, 2)
+    torch.testing.assert_close(cells[:, :, 0, 1], hidden[0][:, :, :2, 2:].mean((2, 3)))
+    torch.testing.assert_close(cells.mean((2, 3)), one.features(images))
+
+
 def test_stems_are_activated_in_divide_mix_and_bare_in_mlnt():
     images = torch.randn(2, 3, 8, 8)
     for name, stem in (

@@ -198,7 +198,8 @@ def test_a_variant_is_its_method_with_what_it_changes(over):
     assert variant.options == {**base.options, "hidden": 7}
     assert (variant.training.lr, variant.order, variant.split, variant.label) == (0.5, "fixed", "released", "V")
     assert variant.implementation == base.implementation
-    assert profile.method("emlc-simclr").initialisation == start_of(profile, "emlc-simclr") == "simclr"
+    assert profile.method("emlc-scratch").initialisation == start_of(profile, "emlc-scratch") == "scratch"
+    assert start_of(profile, "emlc-k1") == "simclr"
 
 
 def test_runs_that_start_from_simclr_need_a_recipe():
