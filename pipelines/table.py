@@ -10,7 +10,7 @@ from pipelines.evidence.cells import as_csv, as_metrics, as_table
 from pipelines.evidence.records import shown
 from pipelines.machine.work import work
 from pipelines.page.accuracies import as_markdown
-from pipelines.page.judged import write_comparison
+from pipelines.page.comparison import read_comparison, write_comparison
 from pipelines.profile.places import ROOT
 
 
@@ -26,8 +26,8 @@ def make(order: Order, folder: Path) -> None:
 
 
 def _compare(folder: Path, name: str, published: Path) -> list[Any]:
-    result, runs = folder / f"{name}.csv", folder / f"{name}.json"
-    write_comparison(result, published, runs, folder / f"compare_{name}.md", folder / f"compare_{name}.json")
+    found = read_comparison(folder / f"{name}.csv", published, folder / f"{name}.json")
+    write_comparison(found, f"{name}.csv", folder / f"compare_{name}.md", folder / f"compare_{name}.json")
     return read_published(published)
 
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emlc.data.human import PREFIX
+from emlc.judging.names import dataset_key, method_key, noise_key
 from emlc.records.errors import SuiteError
+
+RATE_DIGITS = 6
+"""To which noise rates are equal: 1 - 0.8 is 0.2, in single precision, too."""
 
 RESULT_COLUMNS = ("method", "dataset", "noise_type", "noise_rate", "mean", "std", "n_seeds")
 PUBLISHED_COLUMNS = (*RESULT_COLUMNS, "source", "note")
@@ -50,18 +54,18 @@ class Cell:
 
     @property
     def noise(self) -> tuple[str, float | None]:
-        """The noise setting, without the dataset."""
-        return _fold(self.noise_type), self.noise_rate
+        """The noise setting, spelling and rounding aside, without the dataset."""
+        return noise_key(self.noise_type), None if self.noise_rate is None else round(self.noise_rate, RATE_DIGITS)
 
     @property
     def method_key(self) -> str:
-        """The method's name without case and spaces: the paper's tables spell Cross-Entropy in two ways."""
-        return _fold(self.method)
+        """The method's name, spelling aside: the paper's tables spell Cross-Entropy in two ways."""
+        return method_key(self.method)
 
     @property
     def dataset_key(self) -> str:
-        """The dataset's name without case and spaces."""
-        return _fold(self.dataset)
+        """The dataset's name, spelling aside."""
+        return dataset_key(self.dataset)
 
     @property
     def key(self) -> tuple[str, str, str, float | None]:
@@ -96,7 +100,13 @@ def read_cells(path: Path, columns: Sequence[str] = RESULT_COLUMNS) -> list[Cell
             label = " ".join(filter(None, (cell.method, cell.dataset, row["noise_type"], row["noise_rate"])))
             raise SuiteError(f"{place}: {label} is there twice; keep one row per cell")
         cells[cell.key] = cell
+    _check_percent(path, [cell.mean for cell in cells.values() if cell.mean is not None])
     return list(cells.values())
+
+
+def _check_percent(path: Path, means: Sequence[float]) -> None:
+    if means and max(means) <= 1:
+        raise SuiteError(f"{path}: all means are at most 1, so they are fractions; write accuracies in %")
 
 
 def read_published(path: Path) -> list[Cell]:
@@ -114,10 +124,6 @@ def read_published(path: Path) -> list[Cell]:
     if not cells:
         raise SuiteError(f"{path} holds no cell, so there is nothing to compare with")
     return cells
-
-
-def _fold(name: str) -> str:
-    return "".join(name.casefold().split())
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -143,6 +149,8 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, s
 
 def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in header]
+    if missing and any(";" in name for name in header):
+        raise SuiteError(f"{path} separates its values by semicolons; save it with commas")
     if missing:
         raise SuiteError(
             f"{path} lacks the column(s) {', '.join(missing)}; its first line must name {', '.join(columns)}"

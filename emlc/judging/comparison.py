@@ -1,12 +1,13 @@
 """Measured against published: a verdict for every published cell, and how far the rankings of the methods agree."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from emlc.judging.cells import Cell
+from emlc.judging.names import nearest
 from emlc.judging.provenance import Defect, defect_of
 from emlc.judging.statistics import kendall_tau
-from emlc.judging.verdicts import VERDICTS, Judgement, judge, judge_unmatched
+from emlc.judging.verdicts import DEVIATES, REPRODUCED, VERDICTS, Judgement, judge, judge_unmatched
 
 DEFAULT_TOLERANCE = 1.0
 
@@ -42,6 +43,31 @@ class RankAgreement:
 
 
 @dataclass(frozen=True)
+class Unmatched:
+    """A name that the published table does not have.
+
+    Attributes
+    ----------
+    axis : str
+        ``method``, ``dataset`` or ``noise_type``.
+    name : str
+    nearest : str or None
+        The published name that is spelled most like it.
+    """
+
+    axis: str
+    name: str
+    nearest: str | None
+
+
+AXES: Mapping[str, Callable[[Cell], str]] = {
+    "method": lambda cell: cell.method_key,
+    "dataset": lambda cell: cell.dataset_key,
+    "noise_type": lambda cell: cell.noise[0],
+}
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything that a results table says about a published one.
 
@@ -52,6 +78,17 @@ class Comparison:
     rows: tuple[Row, ...]
     ranks: tuple[RankAgreement, ...]
     unpublished: tuple[Cell, ...]
+
+    @property
+    def judged(self) -> bool:
+        """Whether any published cell could be judged."""
+        return bool(self.counts[REPRODUCED] + self.counts[DEVIATES])
+
+    @property
+    def unmatched(self) -> list[Unmatched]:
+        """The names of measured cells that the published table does not have."""
+        published = [row.published for row in self.rows]
+        return [found for axis in AXES for found in _unmatched(axis, published, self.unpublished)]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -103,6 +140,13 @@ def rank_agreement(published: Sequence[Cell], measured: Sequence[Cell]) -> list[
             own = {cell.method_key: cell for cell in ours if cell.dataset_key == other}
             agreements += _agreement([(cell, own[cell.method_key]) for cell in theirs if cell.method_key in own])
     return agreements
+
+
+def _unmatched(axis: str, published: Sequence[Cell], measured: Sequence[Cell]) -> list[Unmatched]:
+    key = AXES[axis]
+    known = {key(cell): getattr(cell, axis) for cell in published}
+    names = dict.fromkeys(getattr(cell, axis) for cell in measured if key(cell) not in known)
+    return [Unmatched(axis, name, nearest(name, list(known.values()))) for name in names]
 
 
 def _agreement(pairs: Sequence[tuple[Cell, Cell]]) -> list[RankAgreement]:

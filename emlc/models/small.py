@@ -18,8 +18,8 @@ class SmallCNN(Backbone):
     width : int
         Channels of the first convolution.
     pool : int
-        The average pool leaves `pool` x `pool` cells of each channel, so that d is 2 * `width` * `pool`**2; the sides of
-        the images must be multiples of 2 * `pool`.
+        The average pool leaves `pool` x `pool` cells of each channel, so that d is 2 * `width` * `pool`**2; the sides
+        of the images must be multiples of 2 * `pool`.
     """
 
     def __init__(self, num_classes: int, in_channels: int = 3, *, width: int = 16, pool: int = 1) -> None:
