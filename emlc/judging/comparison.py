@@ -71,24 +71,19 @@ AXES: Mapping[str, Callable[[Cell], str]] = {
 class Comparison:
     """Everything that a results table says about a published one.
 
-    `unpublished` holds the measured cells for which the paper has no number.
+    `unpublished` holds the measured cells for which the paper has no number, `unmatched` the names that it lacks.
     """
 
     tolerance: float
     rows: tuple[Row, ...]
     ranks: tuple[RankAgreement, ...]
     unpublished: tuple[Cell, ...]
+    unmatched: tuple[Unmatched, ...]
 
     @property
     def judged(self) -> bool:
         """Whether any published cell could be judged."""
         return bool(self.counts[REPRODUCED] + self.counts[DEVIATES])
-
-    @property
-    def unmatched(self) -> list[Unmatched]:
-        """The names of measured cells that the published table does not have."""
-        published = [row.published for row in self.rows]
-        return [found for axis in AXES for found in _unmatched(axis, published, self.unpublished)]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -119,7 +114,8 @@ def compare(
     sound = [row.published for row in rows if row.defect is None or row.defect.comparable]
     used = {cell.key for row in rows for cell in row.measured}
     unpublished = tuple(cell for cell in measured if cell.mean is not None and cell.key not in used)
-    return Comparison(tolerance, rows, tuple(rank_agreement(sound, measured)), unpublished)
+    unmatched = tuple(found for axis in AXES for found in _unmatched(axis, published, measured))
+    return Comparison(tolerance, rows, tuple(rank_agreement(sound, measured)), unpublished, unmatched)
 
 
 def rank_agreement(published: Sequence[Cell], measured: Sequence[Cell]) -> list[RankAgreement]:
@@ -145,7 +141,8 @@ def rank_agreement(published: Sequence[Cell], measured: Sequence[Cell]) -> list[
 def _unmatched(axis: str, published: Sequence[Cell], measured: Sequence[Cell]) -> list[Unmatched]:
     key = AXES[axis]
     known = {key(cell): getattr(cell, axis) for cell in published}
-    names = dict.fromkeys(getattr(cell, axis) for cell in measured if key(cell) not in known)
+    finished = [cell for cell in measured if cell.mean is not None]
+    names = dict.fromkeys(getattr(cell, axis) for cell in finished if key(cell) not in known)
     return [Unmatched(axis, name, nearest(name, list(known.values()))) for name in names]
 
 

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emlc.judging.cells import RESULT_COLUMNS
+from emlc.judging.paired import CLEAN_ONLY, Column, Comparison, compared
 from emlc.records.record import COMPLETED
 from pipelines.evidence.records import Shown
+
+
+PLACE = ("dataset", "noise_type", "noise_rate")
+"""What makes a column of a table."""
 
 
 def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
@@ -27,11 +32,13 @@ def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
     groups: dict[tuple[Any, ...], list[Shown]] = {}
     for run in runs:
         groups.setdefault((run.key, run.dataset, run.noise, run.rate), []).append(run)
+    cells = [_cell(facts["selection"], group) for group in groups.values()]
     return {
         **{name: facts[name] for name in ("profile", "protocol", "title", "selection", "seeds", "methods")},
         "datasets": _datasets(facts["datasets"], runs),
         "versions": _versions(runs),
-        "cells": [_cell(facts["selection"], group) for group in groups.values()],
+        "cells": cells,
+        "paired": _paired(cells),
     }
 
 
@@ -53,6 +60,30 @@ def _cell(selection: str, group: Sequence[Shown]) -> dict[str, Any]:
         "failed": [_failure(run) for run in group if not run.completed],
         "recipe": recipe_of(group[0].record),
     }
+
+
+def _paired(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each column's paired comparisons (:mod:`emlc.judging.paired`)."""
+    columns: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell in cells:
+        place = tuple(cell[name] for name in PLACE)
+        columns.setdefault(place, {})[cell["method"]] = cell["by_seed"]
+    found = {place: compared(scores, CLEAN_ONLY) for place, scores in columns.items()}
+    return [
+        dict(zip(PLACE, place, strict=True)) | {"best": column.best, "top": list(column.top)} | _comparisons(column)
+        for place, column in found.items()
+        if column is not None
+    ]
+
+
+def _comparisons(column: Column) -> dict[str, list[dict[str, Any]]]:
+    return {name: [_comparison(one) for one in getattr(column, name)] for name in ("with_best", "with_clean")}
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    numbers = {"difference": one.difference.mean, "low": one.difference.low, "high": one.difference.high, "p": one.p}
+    rounded = {name: None if value is None else round(value, 4) for name, value in numbers.items()}
+    return {"method": one.method, "reference": one.reference, **rounded, "n": one.difference.n, "real": one.real}
 
 
 def _failure(run: Shown) -> dict[str, Any]:

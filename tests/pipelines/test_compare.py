@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emlc.records.artefacts import write_json
@@ -76,9 +77,9 @@ def test_one_deviating_number_exits_1_and_names_the_defect(table, tmp_path):
 def test_failed_runs_are_told_from_those_that_never_started(table, tmp_path):
     rows = {"MLC": "80.0,0.3,2", "MLNT": ",,0", "MSLC": ",,0", "Cross-Entropy": "79.4,0.1,3"}
     failed = {"MLC": 1, "MLNT": 3, "MSLC": 0, "Cross-Entropy": 0}
-    facts = {"dataset": "CIFAR-10", "noise_type": "sym", "noise_rate": 0.5, "mean": None, "std": None, "missing": 0}
+    facts = {"dataset": "CIFAR-10", "noise_type": "sym", "noise_rate": 0.5, "mean": None, "std": None}
     cells = [{**facts, "method": name, "failed": n * [{"folder": "x", "error": "y"}]} for name, n in failed.items()]
-    about = {"profile": "x", "protocol": "paper", "selection": "last", "datasets": [], "methods": []}
+    about = {"profile": "x", "title": "T", "protocol": "paper", "selection": "last", "datasets": [], "methods": []}
     write_json(tmp_path / "runs.json", {**about, "seeds": [0, 1, 2], "cells": cells})
     path = table(*(f"{method},CIFAR-10,sym,0.5,{scores}" for method, scores in rows.items()))
     page = tmp_path / "page.md"
@@ -91,6 +92,59 @@ def test_failed_runs_are_told_from_those_that_never_started(table, tmp_path):
     assert "status of the measured cell: 1 of 3 runs failed" in page.read_text()
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "Cross Entropy,CIFAR10,symmetric,0.5,79.4,0.1,3",
+        "cross-entropy,cifar-10,Sym.,0.5,79.4,0.1,3",
+        "CE,CIFAR 10,uniform,0.5000001,79.4,0.1,3",
+        "Cross_Entropy,Cifar-10,SYM,0.50,79.4,0.1,3",
+    ],
+)
+def test_the_field_s_spellings_are_one_name(table, tmp_path, row):
+    status, content = report(table(row), tmp_path)
+    assert (status, content["counts"]["reproduced"], content["unmatched"]) == (0, 1, [])
+
+
+def test_rates_are_equal_to_six_digits(table, tmp_path):
+    """As `1 - (1 - r)` and single precision write them."""
+    published = [line for line in csv.DictReader(TABLE1.open()) if line["method"] == "EMLC (k=1)"]
+    for written in (lambda rate: 1 - (1 - rate), lambda rate: float(np.float32(rate))):
+        rows = [
+            f"EMLC (k=1),{line['dataset']},{line['noise_type']},{written(float(line['noise_rate']))!r},{line['mean']},,"
+            for line in published
+        ]
+        status, content = report(table(*rows), tmp_path)
+        assert (status, content["counts"]["reproduced"]) == (0, len(published))
+
+
+def test_names_that_the_paper_does_not_have_are_listed_with_the_nearest(table, tmp_path, capsys):
+    rows = [
+        "EMCL (k=1),CIFAR-10,sym,0.5,91.0,0.1,3",
+        "MLC,CIFAR-11,sym,0.5,88.0,0.1,3",
+        "MLC,CIFAR-10,symy,0.5,88,0.1,3",
+    ]
+    page = tmp_path / "page.md"
+    status, content = report(table(*rows), tmp_path, "--md", str(page))
+    assert status == 3
+    assert content["unmatched"] == [
+        {"axis": "method", "name": "EMCL (k=1)", "nearest": "EMLC (k=1)"},
+        {"axis": "dataset", "name": "CIFAR-11", "nearest": "CIFAR-10"},
+        {"axis": "noise_type", "name": "symy", "nearest": "sym"},
+    ]
+    assert "method 'EMCL (k=1)'; the nearest is 'EMLC (k=1)'" in capsys.readouterr().err
+    assert "- method `EMCL (k=1)` (nearest: `EMLC (k=1)`)" in page.read_text()
+
+
+def test_a_comparison_without_a_judged_cell_says_so_first(table, tmp_path):
+    page = tmp_path / "page.md"
+    status, content = report(table(*DIGITS), tmp_path, "--md", str(page))
+    text = page.read_text()
+    assert status == 3
+    assert content["counts"]["reproduced"] == content["counts"]["deviates"] == 0
+    assert text.index("No published number could be judged") < text.index("## Rank agreement") < text.index("## Cells")
+
+
 def test_the_tolerance_is_the_users(table, tmp_path):
     path = table("MLC,CIFAR-10,sym,0.5,80.0,0.3,3")
     assert report(path, tmp_path, "--tolerance", "8.2")[0] == 0
@@ -101,7 +155,7 @@ def test_fastens_shifted_columns_are_never_deviated_from(table, tmp_path):
     rows = [f"FasTEN,CIFAR-10,sym,{rate},50.0,0.3,5" for rate in (0.5, 0.8, 0.9)]
     rows += [f"FasTEN,CIFAR-100,sym,{rate},20.0,0.3,5" for rate in (0.5, 0.8)]
     status, content = report(table(*rows), tmp_path)
-    assert status == 0
+    assert status == 3  # nothing that could be judged
     measured = [cell for cell in content["cells"] if cell["measured"]]
     assert [(cell["verdict"], cell["reason"]) for cell in measured] == [("not comparable", "shifted-column")] * 5
     assert report(table("FasTEN,CIFAR-10,sym,0.2,50.0,0.3,5"), tmp_path)[0] == 1
@@ -150,7 +204,7 @@ def test_the_published_table_reproduces_itself(tmp_path):
 
 def test_the_embedded_data_set_is_honestly_not_comparable(table, tmp_path):
     status, content = report(table(*DIGITS), tmp_path)
-    assert status == 0
+    assert status == 3
     assert content["counts"] == {"reproduced": 0, "deviates": 0, "not comparable": 6, "not run": 60}
     cell = verdict_of(content, "EMLC (k=1)", "CIFAR-100", "sym", 0.5)
     assert (cell["verdict"], cell["reason"], cell["difference"]) == ("not comparable", "dataset", None)
@@ -226,6 +280,12 @@ def test_inputs_are_never_overwritten(table):
         (None, [], "cannot read"),
         (["MLC,Digits,sym,1.5,80,1,3"], [], "noise_rate is 1.5"),
         (["MLC,Digits,sym,0.5,eighty,1,3"], [], "mean is 'eighty', not a number"),
+        (
+            ["MLC,CIFAR-10,sym,0.5,0.88,0.01,3"],
+            [],
+            "all means are at most 1, so they are fractions; write accuracies in %",
+        ),
+        (["x"], ["semicolons"], "separates its values by semicolons; save it with commas"),
         (DIGITS, ["--tolerance", "wide"], "'wide' is not a number of accuracy points"),
         (DIGITS, ["--tolerance", "-1"], "-1"),
         (DIGITS, ["--tolerance", "nan"], "nan"),
@@ -234,7 +294,8 @@ def test_inputs_are_never_overwritten(table):
 )
 def test_mistakes_exit_2_with_one_line_and_write_nothing(tmp_path, rows, options, message):
     if rows is not None:
-        (tmp_path / "result.csv").write_text("\n".join([HEADER, *rows]))
+        separator, options = (";", []) if options == ["semicolons"] else (",", options)
+        (tmp_path / "result.csv").write_text("\n".join([HEADER, *rows]).replace(",", separator))
     before = sorted(tmp_path.iterdir())
     command = [sys.executable, "-m", "pipelines.compare", str(tmp_path / "result.csv"), str(TABLE1), *options]
     done = subprocess.run(
