@@ -11,7 +11,6 @@ from emlc.judging.paired import CLEAN_ONLY, Column, Comparison, compared
 from emlc.records.record import COMPLETED
 from pipelines.evidence.records import Shown
 
-
 PLACE = ("dataset", "noise_type", "noise_rate")
 """What makes a column of a table."""
 
