@@ -6,8 +6,8 @@ import torch
 
 from emlc.data.digits import Digits
 from emlc.engine.contract import Method, Training
-from emlc.engine.loop import Feed, train
-from emlc.engine.run import Recipe, build_feed, build_method
+from emlc.engine.loop import Scored, train
+from emlc.engine.run import Recipe, build_method, build_scored
 from emlc.tasks.draw import TaskSpec, make_task
 from tests.fixtures import ROOT
 
@@ -19,7 +19,7 @@ class Trained(NamedTuple):
     """
 
     method: Method
-    feed: Feed
+    scored: Scored
     accuracies: list[float]
 
     @property
@@ -54,6 +54,6 @@ def train_on_digits(implementation: str, options: dict[str, Any], seed: int, epo
     )
     task = make_task(arrays, spec, digits.class_map, seed)
     method = build_method(recipe, task, arrays, device)
-    feed = build_feed(recipe, method, task, arrays, device)
-    history = train(method, feed, epochs)
-    return Trained(method, feed, [row["test_accuracy"] for row in history.epochs])
+    scored = build_scored(recipe, task, arrays, device)
+    history = train(method, scored, epochs)
+    return Trained(method, scored, [row["test_accuracy"] for row in history.epochs])

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from baselines.clean_only import CleanOnly
 from baselines.cross_entropy import CrossEntropy
-from emlc.engine.contract import Batch, Setting, Training
+from emlc.engine.contract import Batch, Stream, Training
 from emlc.models import build_model
+from tests.settings import make_setting
 
 TRAINING = Training(epochs=2, batch_size=6, lr=0.2, momentum=0.9, weight_decay=0.05, milestones=(1,), decay=0.5)
 
@@ -22,10 +23,7 @@ def make_method(cls):
         roles.append(role)
         return build_model("cnn-small", 3, 1, torch.Generator().manual_seed(1), width=2).double()
 
-    generators = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
-    method = cls(
-        Setting(3, torch.zeros(6, dtype=torch.int64), TRAINING, build, *generators, torch.device("cpu")), cls.Options()
-    )
+    method = cls(make_setting(build, TRAINING, 3, torch.zeros(6, dtype=torch.int64)), cls.Options())
     assert roles == ["student"]
     method.begin_epoch(1)
     return method
@@ -34,7 +32,7 @@ def make_method(cls):
 def make_batch(seed, size):
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(size, 1, 8, 8, generator=generator, dtype=torch.float64)
-    return Batch(inputs, torch.randint(3, (size,), generator=generator), torch.arange(size))
+    return Batch((inputs,), torch.randint(3, (size,), generator=generator), torch.arange(size))
 
 
 @pytest.mark.parametrize(("cls", "used"), [(CrossEntropy, 0), (CleanOnly, 1)])
@@ -50,7 +48,7 @@ def test_three_steps_by_hand(cls, used):
         for value, gradient, buffer in zip(student.parameters(), gradients, velocity, strict=True):
             buffer.mul_(0.9).add_(gradient + 0.05 * value.detach())
             value.data.sub_(0.1 * buffer)
-        metrics = method.step(*batches)
+        metrics = method.learn(*batches)
         torch.testing.assert_close(metrics, {"student_loss": loss.detach()}, rtol=1e-10, atol=0)
         assert not metrics["student_loss"].requires_grad
     torch.testing.assert_close(dict(method.student.state_dict()), dict(student.state_dict()), rtol=1e-9, atol=1e-11)
@@ -63,7 +61,7 @@ def test_the_other_batch_does_not_matter(cls, other):
         method = make_method(cls)
         batches = [make_batch(7, 6), make_batch(8, 4)]
         batches[other] = make_batch(100 + seed, 5)
-        method.step(*batches)
+        method.learn(*batches)
         states.append(method.student.state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
@@ -71,11 +69,13 @@ def test_the_other_batch_does_not_matter(cls, other):
 def test_neither_has_options_or_wishes():
     for cls in (CrossEntropy, CleanOnly):
         assert dataclasses.fields(cls.Options) == ()
-        assert (cls.class_balanced, cls.auto_augments, make_method(cls).look_ahead) == (False, False, 1)
+        method = make_method(cls)
+        for stream in (method.noisy, method.clean):
+            assert (type(stream), stream.largest, stream.views) == (Stream, TRAINING.batch_size, ("weak",))
 
 
 def test_learning_lowers_the_loss():
     method, batch = make_method(CrossEntropy), make_batch(0, 6)
-    losses = [method.step(batch, batch)["student_loss"] for _ in range(30)]
+    losses = [method.learn(batch, batch)["student_loss"] for _ in range(30)]
     assert losses[-1] < 0.2 * losses[0]
     assert F.cross_entropy(method.logits(batch.inputs), batch.labels) < 0.2 * losses[0]

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from baselines.fasten import EPSILON, METHOD, Options, estimated_matrix, forward_corrected, relabelled
-from emlc.engine.contract import Batch, Setting, Training
+from emlc.engine.contract import Batch, Training
 from emlc.models import build_model
 from tests.baselines.learning import train_on_digits
+from tests.settings import make_setting
 
 CLASSES = 3
 GIVEN = torch.tensor([0, 1, 2, 1, 0, 2, 2, 1])
@@ -38,14 +39,8 @@ class Scores(nn.Module):
 
 
 def make_method(build=cnn, lr: float = 0.1, **options) -> METHOD:
-    setting = Setting(
-        num_classes=CLASSES,
-        noisy_labels=GIVEN,
-        training=Training(epochs=2, batch_size=4, lr=lr, momentum=0.0, weight_decay=0.0),
-        build=build,
-        initial=torch.Generator().manual_seed(1),
-        generator=torch.Generator().manual_seed(2),
-        device=torch.device("cpu"),
+    setting = make_setting(
+        build, Training(epochs=2, batch_size=4, lr=lr, momentum=0.0, weight_decay=0.0), CLASSES, GIVEN, seeds=(1, 2)
     )
     method = METHOD(setting, Options(**options))
     method.noisy_head.double()
@@ -59,11 +54,11 @@ def images(count: int, seed: int) -> torch.Tensor:
 
 def noisy_batch(*positions: int) -> Batch:
     indices = torch.tensor(positions)
-    return Batch(images(len(indices), 3), GIVEN[indices], indices)
+    return Batch((images(len(indices), 3),), GIVEN[indices], indices)
 
 
 def clean_batch() -> Batch:
-    return Batch(images(6, 4), torch.tensor([0, 0, 1, 1, 2, 2]), torch.arange(6))
+    return Batch((images(6, 4),), torch.tensor([0, 0, 1, 1, 2, 2]), torch.arange(6))
 
 
 def test_transition_matrix_is_the_mean_prediction_per_class() -> None:
@@ -133,7 +128,7 @@ def test_a_step_equals_one_written_sample_by_sample() -> None:
     method = make_method(noisy_weight=0.7)
     student, head = copy.deepcopy(method.student), copy.deepcopy(method.noisy_head)
     noisy, clean = noisy_batch(5, 0, 3, 2), clean_batch()
-    metrics = method.step(noisy, clean)
+    metrics = method.learn(noisy, clean)
     clean_loss, noisy_loss = slow_step(student, head, noisy, clean, weight=0.7, lr=0.1)
     assert metrics["student_loss"].item() == pytest.approx(clean_loss, rel=1e-12)
     assert metrics["noisy_head_loss"].item() == pytest.approx(noisy_loss, rel=1e-12)
@@ -150,11 +145,11 @@ def test_relabels_from_the_threshold_on() -> None:
 def visit(method: METHOD, logits: list[float], used: int) -> None:
     """Show sample 1 (given label 1) with these clean-head logits; both losses must be those on the label `used`."""
     inputs = torch.tensor([logits], dtype=torch.float64)
-    clean = Batch(torch.eye(CLASSES, dtype=torch.float64), torch.arange(CLASSES), torch.arange(CLASSES))
+    clean = Batch((torch.eye(CLASSES, dtype=torch.float64),), torch.arange(CLASSES), torch.arange(CLASSES))
     expected = slow_step(
-        method.student, method.noisy_head, Batch(inputs, torch.tensor([used]), inputs), clean, 0.5, 0.0
+        method.student, method.noisy_head, Batch((inputs,), torch.tensor([used]), inputs), clean, 0.5, 0.0
     )
-    metrics = method.step(Batch(inputs, GIVEN[1:2], torch.tensor([1])), clean)
+    metrics = method.learn(Batch((inputs,), GIVEN[1:2], torch.tensor([1])), clean)
     assert [metrics["student_loss"].item(), metrics["noisy_head_loss"].item()] == pytest.approx(expected, rel=1e-10)
 
 
@@ -173,16 +168,16 @@ def test_leaves_the_given_labels_alone() -> None:
     method = make_method(lambda role: Scores(), lr=0.0)
     given = GIVEN.clone()
     visit(method, [0.0, 0.0, 9.0], used=1)
-    assert torch.equal(method.setting.noisy_labels, given)
+    assert torch.equal(method.setting.noisy.labels, given)
     assert method.labels[1] == 2
 
 
 def test_resumes_from_its_state() -> None:
     whole, first, second = (make_method(threshold=0.3) for _ in range(3))
     for method in (whole, first):
-        method.step(noisy_batch(0, 1, 2, 3), clean_batch())
+        method.learn(noisy_batch(0, 1, 2, 3), clean_batch())
     second.load_state(copy.deepcopy(first.state()))
-    losses = [method.step(noisy_batch(3, 2, 1, 0), clean_batch()) for method in (whole, second)]
+    losses = [method.learn(noisy_batch(3, 2, 1, 0), clean_batch()) for method in (whole, second)]
     assert losses[0] == losses[1]
     assert not torch.equal(whole.labels, GIVEN)
     assert torch.equal(whole.labels, second.labels)

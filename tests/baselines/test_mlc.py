@@ -10,9 +10,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from baselines.mlc import METHOD, MLC, MetaNet, Options
-from emlc.engine.contract import Batch, Setting, Training
+from emlc.engine.contract import Batch, Stream, Training
 from emlc.models import build_model
 from emlc.records.errors import SuiteError
+from tests.settings import make_setting
 
 CLASSES, LR = 4, 0.1
 TRAINING = Training(epochs=2, batch_size=5, lr=0.2, momentum=0.9, weight_decay=0.05, milestones=(1,), decay=0.5)
@@ -26,14 +27,11 @@ def _double():
 
 
 def make_method(**options) -> MLC:
-    setting = Setting(
-        num_classes=CLASSES,
-        noisy_labels=torch.zeros(20, dtype=torch.int64),
-        training=TRAINING,
-        build=lambda role: build_model("cnn-small", CLASSES, 1, torch.Generator().manual_seed(1), width=2),
-        initial=torch.Generator().manual_seed(3),
-        generator=torch.Generator().manual_seed(4),
-        device=torch.device("cpu"),
+    setting = make_setting(
+        lambda role: build_model("cnn-small", CLASSES, 1, torch.Generator().manual_seed(1), width=2),
+        TRAINING,
+        CLASSES,
+        torch.zeros(20, dtype=torch.int64),
     )
     method = MLC(setting, Options(**{"teacher_lr": 0.01, "embedding": 3, "hidden": 6} | options))
     method.begin_epoch(1)
@@ -43,7 +41,7 @@ def make_method(**options) -> MLC:
 def make_batch(seed: int, size: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(size, 1, 8, 8, generator=generator)
-    return Batch(inputs, torch.randint(CLASSES, (size,), generator=generator), torch.arange(size))
+    return Batch((inputs,), torch.randint(CLASSES, (size,), generator=generator), torch.arange(size))
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -86,8 +84,7 @@ class Reference:
 
     def step(self, noisy: Batch, clean: Batch) -> tuple[Tensor, Tensor]:
         middle = len(clean.labels) // 2
-        evaluation = Batch(clean.inputs[:middle], clean.labels[:middle], clean.indices[:middle])
-        training = Batch(clean.inputs[middle:], clean.labels[middle:], clean.indices[middle:])
+        evaluation, training = clean[:middle], clean[middle:]
         weights = list(self.student.parameters())
         before = self.clean_gradient(weights, evaluation)
         features = self.student.features(noisy.inputs)
@@ -140,7 +137,7 @@ def test_steps_equal_the_published_algorithm(k, steps, skip):
     for seed in range(steps):
         noisy, clean = make_batch(seed, 5), make_batch(100 + seed, 7)
         loss, evaluation = slow.step(noisy, clean)
-        metrics = method.step(noisy, clean)
+        metrics = method.learn(noisy, clean)
         torch.testing.assert_close(metrics["student_loss"], loss, rtol=1e-9, atol=0)
         objective = F.cross_entropy(copy.deepcopy(method.student)(evaluation.inputs), evaluation.labels).detach()
         torch.testing.assert_close(metrics["meta_objective"], objective, rtol=1e-9, atol=0)
@@ -153,7 +150,7 @@ def test_the_teacher_moves_every_k_steps_only():
     moved = []
     for seed in range(7):
         before = copy.deepcopy(method.teacher.state_dict())
-        method.step(make_batch(seed, 5), make_batch(100 + seed, 6))
+        method.learn(make_batch(seed, 5), make_batch(100 + seed, 6))
         after = method.teacher.state_dict()
         moved.append(any(not torch.equal(value, after[name]) for name, value in before.items()))
     assert moved == [False, False, True, False, False, True, False]
@@ -168,7 +165,7 @@ def test_the_second_half_trains_the_student_and_the_first_half_does_not():
         torch.cat([clean.inputs[:3], other.inputs[3:]]),
     ):
         method = make_method()
-        method.step(make_batch(0, 5), Batch(inputs, clean.labels, clean.indices))
+        method.learn(make_batch(0, 5), Batch((inputs,), clean.labels, clean.indices))
         students.append(flat(method.student.parameters()).detach())
     assert torch.equal(students[0], students[1])
     assert not torch.allclose(students[0], students[2])
@@ -192,7 +189,8 @@ def test_the_defaults_are_the_released_command_s():
     assert METHOD is MLC
     expected = {"teacher_lr": 3e-4, "gradient_steps": 1, "embedding": 128, "hidden": 128, "skip": False}
     assert dataclasses.asdict(Options()) == expected
-    assert (MLC.auto_augments, MLC.class_balanced, make_method().look_ahead) == (False, False, 1)
+    clean = make_method().clean
+    assert (type(clean), clean.largest, clean.views) == (Stream, TRAINING.batch_size, ("weak",))
 
 
 def test_initial_weights_are_xavier_s_from_the_generator():

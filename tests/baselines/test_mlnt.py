@@ -17,6 +17,7 @@ from emlc.metagrad import virtual_steps
 from emlc.metagrad.virtual_steps import label_gradients, look_ahead_gradient, weighted_mean
 from emlc.models import build_model
 from emlc.records.errors import SuiteError
+from tests import settings
 from tests.baselines.learning import train_on_digits
 
 CLASSES = 3
@@ -34,20 +35,12 @@ def images(seed: int = 3) -> torch.Tensor:
 
 
 def batch(seed: int = 3) -> Batch:
-    return Batch(images(seed), LABELS, torch.arange(N))
+    return Batch((images(seed),), LABELS, torch.arange(N))
 
 
 def make_setting(**training) -> Setting:
     values = {"epochs": 6, "batch_size": N, "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0} | training
-    return Setting(
-        num_classes=CLASSES,
-        noisy_labels=LABELS,
-        training=Training(**values),
-        build=cnn,
-        initial=torch.Generator().manual_seed(1),
-        generator=torch.Generator().manual_seed(2),
-        device=torch.device("cpu"),
-    )
+    return settings.make_setting(cnn, Training(**values), CLASSES, LABELS, seeds=(1, 2))
 
 
 def make_method(training: dict | None = None, **options) -> METHOD:
@@ -275,7 +268,7 @@ def test_a_step_adds_the_weighted_meta_gradient_to_the_cross_entropy(epoch: int)
     losses, gradients = label_gradients(cnn().train(), images(), labels, view.weights, keep_graph=False)
     virtual = {name: gradient[1:] for name, gradient in gradients.items()}
     consistency, meta = meta_gradient(cnn().train(), virtual, view, method.options)
-    metrics = method.step(batch(), batch())
+    metrics = method.learn(batch(), batch())
     weight = 0.7 * math.exp(-5 * (1 - epoch / 2) ** 2)
     expected = {name: origin[name] - 0.1 * (gradients[name][0] + weight * meta[name]) for name in origin}
     assert_same(params(method.student), expected, 1e-14)
@@ -286,7 +279,7 @@ def test_a_step_adds_the_weighted_meta_gradient_to_the_cross_entropy(epoch: int)
 def test_running_statistics_move_once_per_step() -> None:
     method = make_method()
     method.begin_epoch(0)
-    method.step(batch(), batch())
+    method.learn(batch(), batch())
     reference = cnn().train()
     reference(images())
     assert_same(dict(method.student.named_buffers()), dict(reference.named_buffers()), 1e-14)
@@ -297,7 +290,7 @@ def test_second_order_is_an_option_of_the_method() -> None:
     for method in methods:
         method.begin_epoch(0)
         method.begin_epoch(1)
-        method.step(batch(), batch())
+        method.learn(batch(), batch())
     first, second = (nn.utils.parameters_to_vector(method.student.parameters()) for method in methods)
     assert not torch.allclose(first, second)
 
@@ -307,7 +300,7 @@ def test_the_teacher_averages_parameters_with_two_decays() -> None:
     for epoch, decay in enumerate((0.9, 0.9, 0.99, 0.99)):
         method.begin_epoch(epoch)
         before = params(method.teacher)
-        method.step(batch(epoch), batch())
+        method.learn(batch(epoch), batch())
         after = params(method.student)
         assert_same(params(method.teacher), {n: decay * before[n] + (1 - decay) * after[n] for n in after}, 1e-15)
 
@@ -315,9 +308,9 @@ def test_the_teacher_averages_parameters_with_two_decays() -> None:
 def test_the_teachers_running_statistics_are_its_own() -> None:
     method = make_method(early_decay=0.5)
     method.begin_epoch(0)
-    method.step(batch(), batch())
+    method.learn(batch(), batch())
     reference = copy.deepcopy(method.teacher)
-    method.step(batch(7), batch())
+    method.learn(batch(7), batch())
     reference.train()(images(7))
     assert_same(dict(method.teacher.named_buffers()), dict(reference.named_buffers()), 1e-14)
 
@@ -331,7 +324,7 @@ def test_pre_training_is_cross_entropy_and_reports_the_student() -> None:
     for epoch in range(2):
         for trained in (method, plain):
             trained.begin_epoch(epoch)
-            trained.step(batch(epoch), batch())
+            trained.learn(batch(epoch), batch())
     assert_same(state(method.student), state(plain.student))
     assert torch.equal(method.logits(images()), plain.logits(images()))
 
@@ -339,12 +332,12 @@ def test_pre_training_is_cross_entropy_and_reports_the_student() -> None:
 def test_guidance_starts_from_copies_of_the_pre_trained_student() -> None:
     method = make_method(pretrain_epochs=1)
     method.begin_epoch(0)
-    method.step(batch(), batch())
+    method.learn(batch(), batch())
     trained = state(method.student)
     method.begin_epoch(1)
     assert_same(state(method.teacher), trained)
     assert_same(state(method.frozen), trained)
-    method.step(batch(), batch())
+    method.learn(batch(), batch())
     assert_same(state(method.frozen), trained)
     assert method.frozen.training is False
     assert torch.equal(method.logits(images()), method.teacher(images()))
@@ -355,7 +348,7 @@ def mentored(**options) -> METHOD:
     method = make_method({"milestones": (4,), "momentum": 0.9}, mentor_stages=2, **options)
     for epoch in range(3):
         method.begin_epoch(epoch)
-        method.step(batch(epoch), batch())
+        method.learn(batch(epoch), batch())
     return method
 
 
@@ -389,7 +382,7 @@ def test_the_mentor_shares_in_the_target() -> None:
     target = 0.3 * mentor + 0.7 * teacher
     view = Guidance(target, target, torch.ones(N).double())
     expected = slow_consistency(cnn().train()(images()), view).item()  # inner_lr = 0: the student itself
-    assert method.step(batch(), batch())["consistency"].item() == pytest.approx(expected, rel=1e-10)
+    assert method.learn(batch(), batch())["consistency"].item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_mentor_rejects_labels_it_finds_improbable() -> None:
@@ -399,13 +392,13 @@ def test_the_mentor_rejects_labels_it_finds_improbable() -> None:
     kept = [i for i in range(N) if probability[i] > 0.33]
     assert 0 < len(kept) < N
     expected = F.cross_entropy(cnn().train()(images())[kept], LABELS[kept]).item()
-    assert method.step(batch(), batch())["student_loss"].item() == pytest.approx(expected, rel=1e-10)
+    assert method.learn(batch(), batch())["student_loss"].item() == pytest.approx(expected, rel=1e-10)
 
 
 def test_a_batch_that_the_mentor_rejects_whole_moves_nothing() -> None:
     method = mentored(mentor_threshold=1.0)
     method.begin_epoch(3)
-    metrics = method.step(batch(), batch())
+    metrics = method.learn(batch(), batch())
     assert_same(params(method.student), params(cnn()))
     assert [metrics["student_loss"].item(), metrics["consistency"].item()] == [0, 0]
 
@@ -417,7 +410,7 @@ def test_resumes_from_its_state() -> None:
     for method in (whole, second):
         for epoch in (3, 4):
             method.begin_epoch(epoch)
-            metrics = method.step(batch(epoch), batch())
+            metrics = method.learn(batch(epoch), batch())
     assert_same(state(whole.teacher), state(second.teacher))
     assert metrics["consistency"] > 0
 
@@ -438,11 +431,11 @@ MARGIN, STUDENT_MARGIN = 4.0, 1.0
 
 def last_accuracies(implementation: str, options: dict, seed: int) -> tuple[float, float]:
     """Return the test accuracy (%) after the last epoch of the reported model and of the student."""
-    method, feed, accuracies = train_on_digits(implementation, options, seed, epochs=10)
+    method, scored, accuracies = train_on_digits(implementation, options, seed, epochs=10)
     method.student.eval()
     with torch.no_grad():
-        predictions = method.student(feed.normalise(feed.test.images)).argmax(dim=1)
-    return accuracies[-1], (predictions == feed.test.labels).double().mean().item() * 100
+        predictions = torch.cat([method.student(batch.inputs) for batch in scored.test.batches()]).argmax(dim=1)
+    return accuracies[-1], (predictions == scored.test.labels).double().mean().item() * 100
 
 
 def test_learns_more_than_cross_entropy() -> None:

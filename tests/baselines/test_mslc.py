@@ -15,6 +15,7 @@ from baselines.mslc import MSLC, LabelMemory, Options
 from emlc.engine.contract import Batch, Method, Setting, Training
 from emlc.models import Backbone, initialise
 from emlc.records.errors import SuiteError
+from tests import settings
 from tests.baselines.learning import train_on_digits
 
 CLASSES, SAMPLES, SIZE = 3, 7, 3
@@ -47,21 +48,13 @@ def _double():
 
 
 def make_setting(training: Training = TRAINING) -> Setting:
-    return Setting(
-        num_classes=CLASSES,
-        noisy_labels=LABELS,
-        training=training,
-        build=lambda role: TinyNet(7),
-        initial=torch.Generator().manual_seed(3),
-        generator=torch.Generator().manual_seed(4),
-        device=torch.device("cpu"),
-    )
+    return settings.make_setting(lambda role: TinyNet(7), training, CLASSES, LABELS)
 
 
 def make_batch(seed: int, indices: list[int]) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.tensor(indices)
-    return Batch(torch.randn(len(chosen), 1, 5, 5, generator=generator), LABELS[chosen], chosen)
+    return Batch((torch.randn(len(chosen), 1, 5, 5, generator=generator),), LABELS[chosen], chosen)
 
 
 def make_corrector(options: Options) -> tuple[MSLC, Tensor]:
@@ -139,7 +132,7 @@ def test_meta_gradient_equals_double_backward_through_the_virtual_step(hard, vir
     theta = [value.detach().clone().requires_grad_() for value in mixing_parameters(method)]
     objective = look_ahead_loss(method.student, theta, noisy, clean, soft, used, hard)
     expected = torch.autograd.grad(objective, theta)
-    method.step(noisy, clean)
+    method.learn(noisy, clean)
     assert relative_error([value.grad for value in mixing_parameters(method)], expected) < 1e-8
 
 
@@ -150,7 +143,7 @@ def test_meta_gradient_equals_central_finite_differences(hard):
     noisy, clean = make_batch(0, [4, 1, 6, 0, 2]), make_batch(1, [0, 1, 2, 3])
     student = copy.deepcopy(method.student)
     theta = [value.detach().clone() for value in mixing_parameters(method)]
-    method.step(noisy, clean)
+    method.learn(noisy, clean)
     expected = [torch.zeros_like(value) for value in theta]
     for value, derivative in zip(theta, expected, strict=True):
         for place in range(value.numel()):
@@ -186,7 +179,7 @@ def test_two_epochs_of_correction_equal_the_algorithm_by_hand(hard):
                 buffer.mul_(0.9).add_(gradient + 5e-2 * value.detach())
                 value.data.sub_(0.15 * buffer)
             stored[indices] = labels
-            method.step(noisy, clean)
+            method.learn(noisy, clean)
             torch.testing.assert_close(method.memory.labels, soft)
         soft = stored
         method.end_epoch(epoch)
@@ -204,7 +197,7 @@ def test_the_first_soft_labels_are_the_mean_of_the_last_predictions_of_the_warm_
         for number, indices in enumerate(batches):
             noisy = make_batch(10 * epoch + number, indices)
             predictions = copy.deepcopy(method.student)(noisy.inputs).softmax(dim=1).detach()
-            method.step(noisy, make_batch(1, [0, 1]))
+            method.learn(noisy, make_batch(1, [0, 1]))
             if epoch >= 1:
                 for index, prediction in zip(indices, predictions, strict=True):
                     seen[index].append(prediction)
@@ -224,7 +217,7 @@ def test_the_warm_up_is_cross_entropy_and_leaves_the_mixing_networks_alone():
         noisy, clean = make_batch(epoch, [3, 5, 0]), make_batch(50, [0, 1])
         for each in (method, plain):
             each.begin_epoch(epoch)
-            each.step(noisy, clean)
+            each.learn(noisy, clean)
             each.end_epoch(epoch)
     torch.testing.assert_close(dict(method.student.state_dict()), dict(plain.student.state_dict()), rtol=0, atol=0)
     torch.testing.assert_close(mixing_parameters(method), before, rtol=0, atol=0)
@@ -243,7 +236,7 @@ def test_metrics_have_the_same_names_in_and_after_the_warm_up():
     names = []
     for epoch in (SWITCH - 1, SWITCH):
         method.begin_epoch(epoch)
-        names.append(list(method.step(make_batch(epoch, [0, 1, 2]), make_batch(1, [0, 1]))))
+        names.append(list(method.learn(make_batch(epoch, [0, 1, 2]), make_batch(1, [0, 1]))))
     assert names[0] == names[1]
 
 
@@ -262,7 +255,7 @@ def train_epochs(method: Method, epochs: range) -> None:
     for epoch in epochs:
         method.begin_epoch(epoch)
         for number, indices in enumerate([[6, 1, 4], [2, 5, 3]]):
-            method.step(make_batch(2 * epoch + number, indices), make_batch(70 + epoch, [0, 1, 2]))
+            method.learn(make_batch(2 * epoch + number, indices), make_batch(70 + epoch, [0, 1, 2]))
         method.end_epoch(epoch)
 
 

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from baselines.mw_net import MWNet, Options
 from baselines.weight_net import WeightNet
-from emlc.engine.contract import Batch, Setting, Training
+from emlc.engine.contract import Batch, Training
 from emlc.models import Backbone, initialise
 from tests.baselines.learning import train_on_digits
+from tests.settings import make_setting
 
 CLASSES = 3
 TRAINING = Training(epochs=4, batch_size=6, lr=0.3, momentum=0.9, weight_decay=5e-2, milestones=(1,), decay=0.5)
@@ -39,15 +40,7 @@ def _double():
 
 
 def make_method(options: Options | None = None) -> MWNet:
-    setting = Setting(
-        num_classes=CLASSES,
-        noisy_labels=torch.zeros(6, dtype=torch.int64),
-        training=TRAINING,
-        build=lambda role: TinyNet(7),
-        initial=torch.Generator().manual_seed(3),
-        generator=torch.Generator().manual_seed(4),
-        device=torch.device("cpu"),
-    )
+    setting = make_setting(lambda role: TinyNet(7), TRAINING, CLASSES, torch.zeros(6, dtype=torch.int64))
     method = MWNet(setting, options or Options(weight_lr=0.02, weight_decay=0.1, hidden=5))
     method.begin_epoch(1)
     return method
@@ -57,7 +50,7 @@ def make_batch(seed: int, size: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(size, 1, 5, 5, generator=generator)
     labels = torch.randint(CLASSES, (size,), generator=generator)
-    return Batch(inputs, labels, torch.arange(size))
+    return Batch((inputs,), labels, torch.arange(size))
 
 
 def weight(theta: list[Tensor], losses: Tensor) -> Tensor:
@@ -97,7 +90,7 @@ def test_meta_gradient_equals_double_backward_through_the_virtual_step():
     theta = thetas(method)
     objective = look_ahead_loss(method.student, theta, noisy, clean, lr=0.15)
     expected = torch.autograd.grad(objective, theta)
-    metrics = method.step(noisy, clean)
+    metrics = method.learn(noisy, clean)
     assert relative_error([value.grad for value in method.weight_net.parameters()], expected) < 1e-8
     torch.testing.assert_close(metrics["meta_objective"], objective.detach(), rtol=1e-10, atol=0)
 
@@ -106,7 +99,7 @@ def test_meta_gradient_equals_double_backward_through_the_virtual_step():
 def test_meta_gradient_equals_central_finite_differences():
     method, noisy, clean = make_method(), make_batch(0, 6), make_batch(1, 5)
     student, theta = copy.deepcopy(method.student), thetas(method)
-    method.step(noisy, clean)
+    method.learn(noisy, clean)
     expected = [torch.zeros_like(value) for value in theta]
     with torch.no_grad():
         for value, derivative in zip(theta, expected, strict=True):
@@ -145,7 +138,7 @@ def test_three_steps_equal_the_algorithm_by_hand():
         ):
             buffer.mul_(0.9).add_(gradient + 5e-2 * value.detach())
             value.data.sub_(0.15 * buffer)
-        method.step(noisy, clean)
+        method.learn(noisy, clean)
     torch.testing.assert_close(dict(method.student.state_dict()), dict(student.state_dict()), rtol=1e-9, atol=1e-11)
     torch.testing.assert_close(list(method.weight_net.parameters()), theta, rtol=1e-9, atol=1e-11, check_dtype=True)
 
@@ -162,10 +155,10 @@ def test_the_weight_net_is_the_formula_and_stops_the_gradient():
 
 def test_a_resumed_run_goes_on_as_if_nothing_had_happened():
     straight, resumed = make_method(), make_method()
-    straight.step(make_batch(0, 6), make_batch(1, 5))
+    straight.learn(make_batch(0, 6), make_batch(1, 5))
     resumed.load_state(copy.deepcopy(straight.state()))
     for method in (straight, resumed):
-        method.step(make_batch(2, 6), make_batch(3, 5))
+        method.learn(make_batch(2, 6), make_batch(3, 5))
     assert_same_state(straight.state(), resumed.state())
 
 

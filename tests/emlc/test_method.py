@@ -5,16 +5,17 @@ import dataclasses
 
 import pytest
 import torch
+from pipelines.profile.settings import Run, run_spec
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from emlc.engine.contract import Batch, Setting, Training
+from emlc.engine.contract import Batch, Stream, Training
 from emlc.metagrad import META_GRADIENTS
 from emlc.method import EMLC, METHOD, Options
 from emlc.models import build_model
 from emlc.records.errors import SuiteError
 from pipelines.profile.load import validated
-from pipelines.profile.settings import Run, run_spec
+from tests.settings import make_setting
 from tests.tiny import tiny_profile
 
 CLASSES, NOISY, CLEAN = 4, 4, 7
@@ -35,15 +36,7 @@ def build(role: str) -> nn.Module:
 
 
 def make_method(**options) -> EMLC:
-    setting = Setting(
-        num_classes=CLASSES,
-        noisy_labels=torch.zeros(20, dtype=torch.int64),
-        training=TRAINING,
-        build=build,
-        initial=torch.Generator().manual_seed(3),
-        generator=torch.Generator().manual_seed(4),
-        device=torch.device("cpu"),
-    )
+    setting = make_setting(build, TRAINING, CLASSES, torch.zeros(20, dtype=torch.int64))
     method = EMLC(setting, Options(**{"teacher_lr": 2 * TEACHER_LR} | options))
     method.begin_epoch(1)
     return method
@@ -52,7 +45,7 @@ def make_method(**options) -> EMLC:
 def make_batch(seed: int, size: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(size, 1, 8, 8, generator=generator)
-    return Batch(inputs, torch.randint(CLASSES, (size,), generator=generator), torch.arange(size))
+    return Batch((inputs,), torch.randint(CLASSES, (size,), generator=generator), torch.arange(size))
 
 
 class Reference:
@@ -185,7 +178,7 @@ def both_trained(steps: int = 2, options=None, **reference) -> tuple[EMLC, Refer
     for seed in range(steps):
         noisy, clean = make_batch(seed, NOISY * method.look_ahead), make_batch(100 + seed, CLEAN)
         slow.step(noisy, clean, **reference)
-        method.step(noisy, clean)
+        method.learn(noisy, clean)
     return method, slow
 
 
@@ -235,7 +228,7 @@ def test_no_term_of_equation_12_is_idle(missing):
 def test_the_gate_learns_from_the_meta_gradient_alone():
     method = make_method(ce_weight=0.0, bce_weight=0.0)
     before = copy.deepcopy(method.teacher.state_dict())
-    method.step(make_batch(0, NOISY), make_batch(1, CLEAN))
+    method.learn(make_batch(0, NOISY), make_batch(1, CLEAN))
     for name, value in method.teacher.named_parameters():
         assert not torch.equal(value, before[name]), name
 
@@ -258,7 +251,7 @@ def test_metrics_by_hand():
     noisy, clean = make_batch(0, NOISY), make_batch(1, CLEAN)
     soft, prediction, retain, given = copy.deepcopy(slow).teach(noisy, clean, "adversarial")
     student_loss = -(soft * copy.deepcopy(slow.student)(noisy.inputs).log_softmax(1)).sum(1).mean()
-    metrics = method.step(noisy, clean)
+    metrics = method.learn(noisy, clean)
     objective = nn.functional.cross_entropy(method.student(clean.inputs), clean.labels)
     expected = {
         "student_loss": student_loss,
@@ -275,7 +268,7 @@ def test_clean_statistics_change_running_statistics_of_the_student_and_nothing_e
     methods = [make_method(look_ahead=k, clean_statistics=flag) for flag in (False, True)]
     for seed in range(2):
         for method in methods:
-            method.step(make_batch(seed, NOISY * k), make_batch(100 + seed, CLEAN))
+            method.learn(make_batch(seed, NOISY * k), make_batch(100 + seed, CLEAN))
     without, with_clean = methods
     for module in ("student", "teacher"):
         state, other = getattr(without, module).state_dict(), getattr(with_clean, module).state_dict()
@@ -333,7 +326,7 @@ def test_the_reported_model_is_the_student():
 def gradients_of(**weights) -> dict[str, Tensor]:
     """The teacher's gradient in its very first step, part by part, with some losses off."""
     method = make_method(**{"look_ahead": 2, "meta_weight": 0.3} | weights)
-    method.step(make_batch(0, 2 * NOISY), make_batch(1, CLEAN))
+    method.learn(make_batch(0, 2 * NOISY), make_batch(1, CLEAN))
     return {name: torch.cat([value.grad.flatten() for value in part]) for name, part in method.teacher.parts()}
 
 
@@ -370,7 +363,7 @@ def test_teachers_without_a_part_learn_and_are_seen_by_their_student(options):
     method = make_method(meta_scale="parity", **options)
     before = copy.deepcopy(dict(method.teacher.state_dict()))
     for seed in range(2):
-        losses = method.step(make_batch(seed, NOISY), make_batch(100 + seed, CLEAN))
+        losses = method.learn(make_batch(seed, NOISY), make_batch(100 + seed, CLEAN))
         assert all(torch.isfinite(value) for value in losses.values())
     moved = [name for name, value in method.teacher.named_parameters() if not torch.equal(value, before[name])]
     assert {name.split(".")[0] for name in moved} == (
@@ -401,15 +394,16 @@ def test_the_defaults_are_the_paper_s():
         "gate": "label",
         "features": "own",
     }
-    assert (EMLC.auto_augments, EMLC.class_balanced) == (True, False)
-    group = make_method().teacher_optimiser.param_groups[0]
+    method = make_method()
+    assert (type(method.clean), method.clean.views) == (Stream, ("auto",))
+    group = method.teacher_optimiser.param_groups[0]
     assert (group["momentum"], group["weight_decay"]) == (0, 0)
 
 
 @pytest.mark.parametrize("name", sorted(META_GRADIENTS))
 def test_every_meta_gradient_has_a_name_that_works(name):
     method = make_method(meta_gradient=name, look_ahead=2)
-    assert all(torch.isfinite(value) for value in method.step(make_batch(0, 2 * NOISY), make_batch(1, CLEAN)).values())
+    assert all(torch.isfinite(value) for value in method.learn(make_batch(0, 2 * NOISY), make_batch(1, CLEAN)).values())
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -417,7 +411,7 @@ def test_recomputing_the_forward_pass_changes_nothing(k):
     methods = [make_method(look_ahead=k, forward=forward) for forward in ("taped", "recomputed")]
     for method in methods:
         for seed in range(3):
-            method.step(make_batch(seed, k * NOISY), make_batch(100 + seed, CLEAN))
+            method.learn(make_batch(seed, k * NOISY), make_batch(100 + seed, CLEAN))
     for taped, recomputed in zip(*(method.teacher.parameters() for method in methods), strict=True):
         torch.testing.assert_close(taped, recomputed, rtol=1e-9, atol=1e-12)
 
