@@ -109,8 +109,8 @@ def load_encoder(path: Path, model: Backbone) -> int:
 
 def _fault(name: str, tensor: Tensor) -> str | None:
     """Return why a tensor can be no weight or statistic of an encoder; None if it can."""
-    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
-        return "is sparse, nested, quantised or without values, not a plain tensor"
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return "is sparse, quantised or without values, not a plain tensor"
     if tensor.dtype not in _REAL and not (name.endswith(_COUNTER) and tensor.dtype == torch.int64):
         return f"is {str(tensor.dtype).removeprefix('torch.')}, not real floating point"
     if not tensor.float().isfinite().all():
