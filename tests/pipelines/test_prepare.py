@@ -92,6 +92,7 @@ def test_command_line(tmp_path):
 
     order, done = start()
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "classes of digits in label order: 0 a (1 + 1), 1 b (1 + 1)\n"
     assert load_arrays(order.folder / "arrays.npz")[0].num_classes == 2
     (images / "train/a/1.png").write_bytes(b"broken")
     other, done = start()

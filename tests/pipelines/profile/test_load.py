@@ -179,7 +179,9 @@ def test_two_methods_or_two_data_sets_of_one_name_are_refused(over):
 def test_columns_that_differ_in_their_sampling_only_are_refused():
     one = {"dataset": "digits", "noise": "sym", "rate": 0.5}
     other = {**one, "sampling": "exact-count"}
-    with pytest.raises(SuiteError, match=r"config key tables\.table1\.columns\.1: the same as tables\.table1\.columns\.0"):
+    with pytest.raises(
+        SuiteError, match=r"config key tables\.table1\.columns\.1: the same as tables\.table1\.columns\.0"
+    ):
         checked(tiny_profile(tables={"table1": {"title": "T", "columns": [one, other]}}))
     tables = {name: {"title": name, "columns": [column]} for name, column in (("table1", one), ("table2", other))}
     with pytest.raises(SuiteError, match=r"config key tables\.table2\.columns: two samplings of one column"):
