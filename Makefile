@@ -4,32 +4,34 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 CORES ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+BIN := $(VENV)/bin
+# For the commands that the workflow's rules start; recipes call the environment's interpreter itself.
+export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: table1 test chaos lint readme clean
 .DELETE_ON_ERROR:
 
 table1: $(VENV)/ready
-	snakemake --cores $(CORES) results/table1.md
-	python -m pipelines.failures results/table1.json
+	$(BIN)/python -m snakemake --cores $(CORES) results/table1.md
+	$(BIN)/python -m pipelines.failures results/table1.json
 	@cat results/table1.md
 
 test: $(VENV)/ready
-	python -m pytest
+	$(BIN)/python -m pytest
 
 # All of tests/chaos; `make test` runs a part of it.
 chaos: $(VENV)/ready
-	python -m pytest tests/chaos -m "chaos or not chaos"
+	$(BIN)/python -m pytest tests/chaos -m "chaos or not chaos"
 
 lint: $(VENV)/ready
-	ruff check .
-	ruff format --check .
-	snakefmt --check Snakefile pipelines
-	python .ci/lint_workflow.py
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m snakefmt --check Snakefile pipelines
+	$(BIN)/python .ci/lint_workflow.py
 
 # The table and the figure that README.md shows.
 readme: table1
-	python -m pipelines.readme
+	$(BIN)/python -m pipelines.readme
 
 clean:
 	rm -rf results/* .snakemake .cache
@@ -37,6 +39,6 @@ clean:
 $(VENV)/ready: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python >= 3.11 is needed; install it or say make PYTHON=/path/to/python" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@

@@ -8,7 +8,7 @@ from emlc.data.base import Arrays
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.data.human import load_human_labels
 from emlc.data.store import load_arrays
-from emlc.noise.class_maps import ClassMap
+from emlc.noise.class_maps import read_class_map
 from emlc.records.store import Order
 from emlc.tasks.draw import Task, TaskSpec, make_task, make_task_from_labels, save_task
 from pipelines.machine.work import work
@@ -39,11 +39,8 @@ def draw_task(identity: Mapping[str, Any], arrays: Arrays, checksum: str, human:
     if spec.kind in HUMAN_KINDS and human is not None:
         labels = load_human_labels(human).of(spec.kind, spec.rate, arrays.train_labels)
         return make_task_from_labels(arrays, spec, labels, identity["seed"])
-    return make_task(arrays, spec, _class_map(identity["class_map"]), identity["seed"])
-
-
-def _class_map(plain: Mapping[str, list[int]] | None) -> ClassMap | None:
-    return None if plain is None else {int(source): tuple(targets) for source, targets in plain.items()}
+    pairs = identity["class_map"]
+    return make_task(arrays, spec, None if pairs is None else read_class_map(dict(pairs)), identity["seed"])
 
 
 def make(order: Order, folder: Path) -> None:

@@ -1,8 +1,11 @@
 """Turn a dataset's pinned files into arrays: uint8 images, int64 labels, class names, with a checksum inside."""
 
+import logging
 from pathlib import Path
 
-from emlc.data import Dataset, open_dataset
+import numpy as np
+
+from emlc.data import Arrays, Dataset, open_dataset
 from emlc.data.store import save_arrays
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
@@ -10,11 +13,13 @@ from pipelines.fetching.pointers import require_file
 from pipelines.machine.work import work
 from pipelines.profile.places import ROOT
 
+logger = logging.getLogger(__name__)
+
 ARRAYS = "arrays.npz"
 
 
 def prepare(dataset: Dataset, files: tuple[Path, ...], out: Path) -> str:
-    """Read a dataset's files, write its arrays to `out` and return their SHA-256.
+    """Read a dataset's files, write its arrays to `out` and return their SHA-256; tell the order of its classes.
 
     Parameters
     ----------
@@ -29,7 +34,19 @@ def prepare(dataset: Dataset, files: tuple[Path, ...], out: Path) -> str:
     SuiteError
         If a file does not hold what the dataset expects.
     """
-    return save_arrays(out, dataset.prepare(files), dataset.name)
+    arrays = dataset.prepare(files)
+    digest = save_arrays(out, arrays, dataset.name)
+    logger.info("classes of %s in label order: %s", dataset.name, label_order(arrays))
+    return digest
+
+
+def label_order(arrays: Arrays) -> str:
+    """Return which number every class has, and of how many images: ``0 cat (50 + 10), 1 dog (50 + 10)``."""
+    train, test = (
+        np.bincount(labels, minlength=arrays.num_classes) for labels in (arrays.train_labels, arrays.test_labels)
+    )
+    names = arrays.class_names
+    return ", ".join(f"{i} {name} ({train[i]} + {test[i]})" for i, name in enumerate(names))
 
 
 def source_files(dataset: Dataset, root: Path) -> tuple[Path, ...]:

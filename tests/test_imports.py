@@ -4,9 +4,12 @@ import ast
 import importlib.abc
 import subprocess
 import sys
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("emlc", "baselines", "pipelines")
@@ -142,6 +145,32 @@ LIGHT += ["claims", "splits", "report"]
 def test_steps_load_without_what_they_do_not_need(refused, steps):
     done = run_without(refused, "import " + ", ".join(f"pipelines.{step}" for step in steps))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_method_and_its_meta_gradients_need_torch_and_numpy_only():
+    """Whatever else is installed here, but for what these two need themselves, looks as if it were not."""
+    theirs = requirements_of("torch", "numpy")
+    foreign = {
+        name
+        for name, found in packages_distributions().items()
+        if not theirs & {canonicalize_name(item) for item in found} and name not in PACKAGES
+    }
+    assert {"tqdm", "yaml", "PIL", "pandas"} <= foreign
+    assert not {"torch", "numpy", "sympy"} & foreign
+    done = run_without(foreign - {"pytest", "_pytest"}, "import emlc.metagrad, emlc.method, baselines.mlc")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def requirements_of(*names):
+    """Some distributions and, by name, all that they need here."""
+    seen, waiting = set(), list(names)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in seen:
+            seen.add(name)
+            wanted = (Requirement(text) for text in requires(name) or [])
+            waiting += [item.name for item in wanted if not item.marker or item.marker.evaluate({"extra": ""})]
+    return seen
 
 
 def test_refusing_works():

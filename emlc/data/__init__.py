@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from emlc.data.base import Arrays, Dataset
+from emlc.data.base import Arrays, Dataset, check_normalisation
 from emlc.data.cifar import Cifar10, Cifar100
 from emlc.data.digits import Digits
 from emlc.data.image_folder import ImageFolder
@@ -40,15 +40,16 @@ def open_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
         Its key in the profile's ``datasets``.
     options : mapping
         Its ``kind`` (a key of :data:`KINDS`) and, from its ``options``, any fact to set or replace: ``title``,
-        ``released``, ``class_map`` (a key of :data:`CLASS_MAPS`, or class -> class or list of classes), ``mean``,
-        ``std``, ``flips``; ``source``, the ``.dvc`` file that pins its bytes or, unpinned, a file or folder of your
-        own; ``subset``, ``{train: N, test: M}`` images instead of all (:mod:`emlc.data.subset`). For image folders
-        ``source`` is required, and ``classes`` may list the folders in label order.
+        ``released``, ``class_map`` (a key of :data:`CLASS_MAPS`, or class -> class or list of classes, by number or
+        name), ``mean``, ``std``, ``flips``; ``source``, the ``.dvc`` file that pins its bytes or, unpinned, a file or
+        folder of your own; ``subset``, ``{train: N, test: M}`` images instead of all (:mod:`emlc.data.subset`). For
+        image folders ``source`` is required, and ``classes`` may list the folders in label order.
 
     Raises
     ------
     SuiteError
-        If the kind is unknown, or an option is not one of these or of the wrong form.
+        If the kind is unknown, an option is not one of these or of the wrong form, or mean or std cannot be those of
+        its pixels (:func:`emlc.data.base.check_normalisation`).
     """
     kind = options.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
@@ -63,6 +64,7 @@ def open_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
         raise SuiteError(f"datasets.{name}.options.source is missing: the .dvc file, archive or folder with the images")
     subset = facts.pop("subset", None)
     dataset = KINDS[kind](name=name, **facts)
+    check_normalisation(name, dataset.mean, dataset.std, channels=len(KINDS[kind](name=name, pointers=()).mean))
     return dataset if subset is None else subset_of(dataset, *subset)
 
 
@@ -74,16 +76,12 @@ def _read_option(name: str, key: str, value: Any) -> Any:
         raise SuiteError(f"datasets.{name}.options.{key} is {value!r:.80}; it must be {form}") from None
 
 
-def _class_map(value: Any) -> class_maps.ClassMap:
+def _class_map(value: Any) -> class_maps.GivenMap:
     if isinstance(value, str):
         if value not in CLASS_MAPS:
             raise ValueError(value)
         return CLASS_MAPS[value]
-    return {int(source): _classes(targets) for source, targets in value.items()}
-
-
-def _classes(targets: Any) -> tuple[int, ...]:
-    return tuple(int(target) for target in targets) if isinstance(targets, list | tuple) else (int(targets),)
+    return class_maps.read_class_map(value)
 
 
 def _text(value: Any) -> str:
@@ -105,6 +103,8 @@ def _counts(value: Any) -> tuple[int, int]:
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
+    if isinstance(value, str) or any(isinstance(number, bool) for number in value):
+        raise TypeError
     return tuple(float(number) for number in value)
 
 
@@ -112,7 +112,7 @@ _READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "title": (_text, "a text"),
     "released": (_text, "a date in quotes"),
     "source": (_text, "a path"),
-    "class_map": (_class_map, f"one of {', '.join(CLASS_MAPS)}, or class numbers by class number, e.g. {{2: 7}}"),
+    "class_map": (_class_map, f"one of {', '.join(CLASS_MAPS)}, or classes by class, e.g. {{2: 7}} or {{cat: dog}}"),
     "mean": (_numbers, "one number per channel"),
     "std": (_numbers, "one number per channel"),
     "flips": (_flag, "true or false"),

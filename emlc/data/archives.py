@@ -21,6 +21,7 @@ MAX_ARCHIVE_BYTES = 2**33
 
 _BLOCK = 512
 _MAX_NAME = 255
+_ZIP = b"PK"
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 Entry = tuple[PurePosixPath, bytes | None]
@@ -73,7 +74,9 @@ def _entries(archive: tarfile.TarFile) -> Iterator[Entry]:
             yield path, None
             continue
         if not member.isreg():
-            raise SuiteError(f"member {member.name!r} is a link or a device, not a file; do not use this archive")
+            raise SuiteError(
+                f"member {member.name!r} is a link or a device, not a file; pack what links lead to (tar --dereference)"
+            )
         if member.size > MAX_MEMBER_BYTES:
             raise SuiteError(f"member {member.name!r} has {member.size:,} bytes, the limit is {MAX_MEMBER_BYTES:,}")
         if path in seen:
@@ -110,7 +113,7 @@ class _Bounded:
         """Check the end-of-archive block, which tarfile does not insist on, and the compression's own checksum."""
         self.seek(offset)
         if self.read(_BLOCK) != bytes(_BLOCK):
-            raise SuiteError("the archive ends in the middle or is damaged; delete it and fetch it again")
+            raise SuiteError("the archive ends in the middle or is damaged; put a whole one in its place")
         while self.read(2**20):
             pass
 
@@ -122,6 +125,8 @@ class _Bounded:
 def _decompressed(path: Path) -> AbstractContextManager[IO[bytes]]:
     with path.open("rb") as handle:
         start = handle.read(8)
+    if start.startswith(_ZIP):
+        raise SuiteError("is a zip archive; unpack it and name the folder instead, or pack the folder with tar")
     kind = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "plain")
     if kind == "zstd":
         return _zstd(path)

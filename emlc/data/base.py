@@ -1,12 +1,16 @@
 """What every dataset gives: arrays in memory, and the facts that noise, augmentation and tables need."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emlc.noise.class_maps import GivenMap
+from emlc.records.errors import SuiteError
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,10 @@ class Dataset(Protocol):
         """
 
     @property
-    def class_map(self) -> Mapping[int, tuple[int, ...]]:
-        """The field's asymmetric noise: class -> classes it may turn into, equally likely.
+    def class_map(self) -> GivenMap:
+        """The field's asymmetric noise: class -> classes it may turn into, equally likely, by number or name.
 
-        A class that is not named keeps its label.
+        A class that is not named keeps its label. :func:`emlc.noise.class_maps.numbered` turns names into numbers.
         """
 
     @property
@@ -78,3 +82,48 @@ class Dataset(Protocol):
     def prepare(self, files: tuple[Path, ...]) -> Arrays:
         """Turn the source files (one per pointer, same order, already verified) into arrays."""
         ...
+
+
+def check_normalisation(name: str, mean: Sequence[float], std: Sequence[float], channels: int) -> None:
+    """Refuse means and standard deviations that cannot be those of pixels from 0 to 1.
+
+    A mean of 0 goes with a standard deviation of 1 only: together they leave pixels as they are.
+
+    Parameters
+    ----------
+    name : str
+        The dataset's key in the profile.
+    mean, std : sequence of float
+    channels : int
+        Of its images.
+
+    Raises
+    ------
+    SuiteError
+        Naming the key, what is wrong with it and what to do.
+    """
+    for key, values in (("mean", mean), ("std", std)):
+        if fault := _scale_fault(values, channels):
+            raise SuiteError(f"datasets.{name}.options.{key} is {list(values)}: {fault}")
+    if not all(std):
+        raise SuiteError(
+            f"datasets.{name}.options.std is {list(std)}: 0 divides pixels by nothing; 1 leaves them alone"
+        )
+    if any(m == 0 and s != 1 for m, s in zip(mean, std, strict=True)):
+        raise SuiteError(
+            f"datasets.{name}.options.mean is {list(mean)}: no image has a mean of 0; "
+            "give the training images' own, or mean 0 with std 1 for pixels as they are"
+        )
+
+
+def _scale_fault(values: Sequence[float], channels: int) -> str | None:
+    """Return why these are not numbers from 0 to 1, one per channel; None if they are."""
+    if len(values) != channels:
+        return f"it must be one number per channel, {channels} in all"
+    if not all(map(math.isfinite, values)):
+        return "not all are finite numbers"
+    if min(values) < 0:
+        return "pixels go from 0 to 1, so none can be negative"
+    if max(values) > 1:
+        return "pixels go from 0 to 1; divide numbers on the scale from 0 to 255 by 255"
+    return None

@@ -4,7 +4,6 @@ https://www.cs.toronto.edu/~kriz/cifar.html describes the layout. Images keep th
 ``data_batch_1`` to ``data_batch_5``, concatenated), which is the order CIFAR-N's labels are in.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from emlc.data.archives import read_archive
 from emlc.data.base import Arrays
 from emlc.data.safe_pickle import load_pickled_dict
-from emlc.noise.class_maps import CIFAR10, CIFAR100_CYCLIC
+from emlc.noise.class_maps import CIFAR10, CIFAR100_CYCLIC, GivenMap
 from emlc.records.errors import SuiteError
 
 SIDE = 32
@@ -29,7 +28,7 @@ class Cifar10:
     title: str = "CIFAR-10"
     released: str = "2009-04-08"
     pointers: tuple[str, ...] = ("data/cifar10.dvc",)
-    class_map: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: CIFAR10)
+    class_map: GivenMap = field(default_factory=lambda: CIFAR10)
     mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
     std: tuple[float, ...] = (0.2023, 0.1994, 0.2010)
     flips: bool = True
@@ -53,7 +52,7 @@ class Cifar100:
     title: str = "CIFAR-100"
     released: str = "2009-04-08"
     pointers: tuple[str, ...] = ("data/cifar100.dvc",)
-    class_map: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: CIFAR100_CYCLIC)
+    class_map: GivenMap = field(default_factory=lambda: CIFAR100_CYCLIC)
     mean: tuple[float, ...] = (0.507, 0.487, 0.441)
     std: tuple[float, ...] = (0.267, 0.256, 0.276)
     flips: bool = True

@@ -4,7 +4,6 @@
 Kaynak, UCI Machine Learning Repository, 1998), the data of :func:`sklearn.datasets.load_digits` in the same order.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlc.data.base import Arrays
-from emlc.noise.class_maps import MNIST
+from emlc.noise.class_maps import MNIST, GivenMap
 from emlc.records.bundles import read_arrays
 from emlc.records.errors import SuiteError
 from emlc.tasks.seeds import derive_seed
@@ -22,7 +21,7 @@ TEST_PER_CLASS = 36
 MAX_VALUE = 16
 
 _DTYPES = {"images": "|u1", "labels": "|u1"}
-_REMEDY = "delete it and run python -m pipelines.fetch data.dvc"
+_REMEDY = "move it away and run python -m pipelines.fetch data.dvc"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Digits:
     title: str = "UCI digits"
     released: str = "1998-07"
     pointers: tuple[str, ...] = ("data.dvc",)
-    class_map: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: MNIST)
+    class_map: GivenMap = field(default_factory=lambda: MNIST)
     mean: tuple[float, ...] = (0.3057,)
     std: tuple[float, ...] = (0.3762,)
     flips: bool = False

@@ -1,25 +1,23 @@
 """Any set of RGB images as a dataset, by config alone: ``split/class/name.jpg`` in a folder or a tar archive."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from emlc.data.archives import MAX_ARCHIVE_BYTES, Entry, read_archive
 from emlc.data.base import Arrays
-from emlc.data.unreadable import unreadable
+from emlc.data.pictures import Pixels, decode
+from emlc.noise.class_maps import GivenMap
 from emlc.records.errors import SuiteError
 
 SPLITS = ("train", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png")
-MAX_PIXELS = 2**24
-
-Pixels = NDArray[np.uint8]
+LEFT_BY_SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini")
+"""What macOS puts into archives and Windows into folders, skipped like hidden files."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +25,21 @@ class ImageFolder:
     """Images of one size in ``train/<class>/<name>`` and ``test/<class>/<name>``, JPEG or PNG, RGB.
 
     Where all names of a split are numbers, its images are in the order of these numbers across classes (an official
-    index order survives), otherwise class by class, names in natural order (``2.jpg`` before ``10.jpg``). Hidden files
-    and files above the class folders that are no images (a README) are skipped.
+    index order survives), otherwise class by class, names in natural order (``2.jpg`` before ``10.jpg``). Links to
+    files and folders are followed. Hidden files, :data:`LEFT_BY_SYSTEMS`, and files above the class folders that are no
+    images (a README) are skipped.
 
     Attributes
     ----------
     classes : tuple of str
-        The class folders in label order; empty: the folders found, sorted.
+        The class folders in label order; empty: the folders found, in natural order (``2`` before ``10``).
     """
 
     name: str
     pointers: tuple[str, ...]
     title: str = "image folder"
     released: str = "undated"
-    class_map: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    class_map: GivenMap = field(default_factory=dict)
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
     flips: bool = True
@@ -57,7 +56,9 @@ class ImageFolder:
         """
         (source,) = files
         images, folders = _read_images(source)
-        classes = self.classes or tuple(sorted({folder for _, folder in folders}))
+        classes = self.classes or tuple(
+            sorted({folder for _, folder in folders}, key=lambda name: (natural_key(name), name))
+        )
         _check_folders(source, classes, folders, images)
         train, test = (_in_order(split, classes, images) for split in SPLITS)
         return Arrays(
@@ -76,13 +77,12 @@ def _read_images(source: Path) -> tuple[Images, Folders]:
     folders: Folders = set()
     total = 0
     for path, data in _read_folder(source) if source.is_dir() else read_archive(source):
-        if any(part.startswith(".") for part in path.parts):
+        if any(map(_is_skipped, path.parts)):
             continue
         if data is None:
             folders |= {(path.parts[0], path.parts[1])} if len(path.parts) == 2 else set()
         elif _is_image(source, path):
-            where = f"{source}: {str(path)!r}"
-            images[path] = _decode(data, where, next(iter(images.values())).shape if images else None)
+            images[path] = _decoded(data, f"{source}: {str(path)!r}", next(iter(images.values()), None))
             folders.add((path.parts[0], path.parts[1]))
             total += images[path].nbytes
             if total > MAX_ARCHIVE_BYTES:
@@ -90,15 +90,39 @@ def _read_images(source: Path) -> tuple[Images, Folders]:
     return images, folders
 
 
+def _is_skipped(name: str) -> bool:
+    return name.startswith(".") or name in LEFT_BY_SYSTEMS
+
+
 def _read_folder(root: Path) -> Iterator[Entry]:
-    for path in sorted(root.rglob("*")):
+    for path in _walk(root, ()):
         relative = PurePosixPath(path.relative_to(root).as_posix())
         if path.is_dir():
             yield relative, None
-        elif not path.is_file():
-            raise SuiteError(f"{path} is neither a file nor a folder; take it out")
         else:
             yield relative, _read_file(path) if path.suffix.lower() in SUFFIXES else b""
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield everything in a folder but what is skipped, also through links, in the order of names."""
+    real = folder.resolve()
+    if real in above:
+        raise SuiteError(f"{folder} is a link to a folder that it lies in; take it out")
+    for path in _listed(folder):
+        if not path.exists():
+            raise SuiteError(f"{path} is a link to nothing; mend it or take it out")
+        if not path.is_file() and not path.is_dir():
+            raise SuiteError(f"{path} is neither a file nor a folder; take it out")
+        yield path
+        if path.is_dir():
+            yield from _walk(path, (*above, real))
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not _is_skipped(path.name))
+    except OSError as error:
+        raise SuiteError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
 def _read_file(path: Path) -> bytes:
@@ -121,21 +145,12 @@ def _is_image(source: Path, path: PurePosixPath) -> bool:
     return True
 
 
-def _decode(data: bytes, where: str, shape: tuple[int, ...] | None) -> Pixels:
-    try:
-        with Image.open(BytesIO(data), formats=("JPEG", "PNG")) as image:
-            if image.mode != "RGB":
-                raise SuiteError(f"{where} is {image.mode!r}, not RGB; convert it or take it out")
-            found = (image.height, image.width, 3)
-            if found != (shape or found):
-                raise SuiteError(f"{where} has {found[:2]} pixels, those before it {shape and shape[:2]}; resize it")
-            if image.height * image.width > MAX_PIXELS:
-                raise SuiteError(f"{where} has {found[:2]} pixels, more than {MAX_PIXELS:,}")
-            return np.array(image)
-    except SuiteError:
-        raise
-    except Exception as error:  # hostile bytes make the decoders fail in many ways
-        raise unreadable(where, "JPEG or PNG image", error) from error
+def _decoded(data: bytes, where: str, first: Pixels | None) -> Pixels:
+    """Return a picture's pixels, which must be as many as the first picture's."""
+    pixels = decode(data, where)
+    if first is not None and pixels.shape != first.shape:
+        raise SuiteError(f"{where} has {pixels.shape[:2]} pixels, those before it {first.shape[:2]}; resize it")
+    return pixels
 
 
 def _check_folders(source: Path, classes: Sequence[str], folders: Folders, images: Images) -> None:

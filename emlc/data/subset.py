@@ -1,6 +1,5 @@
 """A small part of a dataset, for trials: some images of every class, always the same ones."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emlc.data.base import Arrays, Dataset
+from emlc.noise.class_maps import GivenMap
 from emlc.records.errors import SuiteError
 from emlc.tasks.seeds import derive_seed
 
@@ -23,7 +23,7 @@ class Subset:
     title: str
     released: str
     pointers: tuple[str, ...]
-    class_map: Mapping[int, tuple[int, ...]]
+    class_map: GivenMap
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flips: bool

@@ -21,8 +21,12 @@ from emlc.models.base import Backbone
 from emlc.records.artefacts import atomic_path, canonical_json
 from emlc.records.errors import SuiteError
 
-_PREFIX = re.compile(r"^(?:encoder\.)?(?:module\.)?")
+_WRAPPERS = ("module", "_orig_mod", "encoder", "backbone")
+"""What DataParallel, ``torch.compile`` and classes around an encoder put into the names of its tensors."""
+
 _HEADS = ("head", "classifier", "fc", "linear")
+_COUNTER = "num_batches_tracked"
+_REAL = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def save_encoder(path: Path, encoder: Backbone, head: nn.Module, epoch: int, options: Mapping[str, Any]) -> None:
@@ -64,8 +68,9 @@ def save_encoder(path: Path, encoder: Backbone, head: nn.Module, epoch: int, opt
 def load_encoder(path: Path, model: Backbone) -> int:
     """Copy a saved encoder into `model`, whose classifier stays as it is.
 
-    Encoder tensors may be named ``encoder.module.*``, ``encoder.*``, ``module.*`` or bare. Every tensor of the
-    model's encoder must be in the file with its shape, and the file may hold none beyond these and a head.
+    Encoder tensors may be named ``encoder.module.*``, ``backbone.*``, ``_orig_mod.module.*``, bare, and so on. Every
+    tensor of the model's encoder must be in the file with its shape (but for the counters ``num_batches_tracked``,
+    which nothing here reads), and the file may hold none beyond these and a head.
 
     Parameters
     ----------
@@ -82,13 +87,17 @@ def load_encoder(path: Path, model: Backbone) -> int:
     Raises
     ------
     SuiteError
-        If the file is unreadable, holds Python objects other than tensors and plain options, or does not match the
-        model's encoder tensor by tensor.
+        If the file is unreadable, holds Python objects other than tensors and plain options, does not match the
+        model's encoder tensor by tensor, or a tensor is not one of finite real numbers or is a negative variance.
     """
-    found = _strip_prefixes(path, _read_tensors(path))
+    found = _strip_wrappers(path, _read_tensors(path))
+    for name, tensor in found.items():
+        if fault := _fault(name, tensor):
+            raise SuiteError(f"{path}: tensor {name} {fault}; save the encoder again from a sound training")
     wanted = _encoder_tensors(model)
     matched = {name: tensor for name, tensor in found.items() if name in wanted and tensor.shape == wanted[name].shape}
-    misfits = sorted((set(wanted) | set(found)) - set(matched))
+    needed = {name for name in wanted if not name.endswith(_COUNTER)}
+    misfits = sorted((needed | set(found)) - set(matched))
     if misfits:
         raise SuiteError(
             f"{path} matches {len(matched)} of the model's {len(wanted)} encoder tensors "
@@ -96,6 +105,19 @@ def load_encoder(path: Path, model: Backbone) -> int:
         )
     model.load_state_dict(matched, strict=False)
     return len(matched)
+
+
+def _fault(name: str, tensor: Tensor) -> str | None:
+    """Return why a tensor can be no weight or statistic of an encoder; None if it can."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+        return "is sparse, quantised or without values, not a plain tensor"
+    if tensor.dtype not in _REAL and not (name.endswith(_COUNTER) and tensor.dtype == torch.int64):
+        return f"is {str(tensor.dtype).removeprefix('torch.')}, not real floating point"
+    if not tensor.float().isfinite().all():
+        return "holds NaN or infinite values (as float32)"
+    if name.endswith("running_var") and (tensor < 0).any():
+        return "is a variance and negative"
+    return None
 
 
 def _encoder_tensors(model: Backbone) -> dict[str, Tensor]:
@@ -129,11 +151,11 @@ def _reason(error: Exception) -> str:
     return "it is damaged or not a PyTorch file; fetch or pretrain it again"
 
 
-def _strip_prefixes(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the encoder's tensors under their bare names."""
+def _strip_wrappers(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the encoder's tensors under their bare names, whatever it was wrapped in."""
     encoder: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        bare = _PREFIX.sub("", name)
+        bare = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
         if bare in encoder:
             raise SuiteError(f"{path} holds {bare} under two names; keep one encoder per file")
         if bare.split(".")[0] not in _HEADS:

@@ -4,8 +4,14 @@ Every map is class -> possible targets, equally likely; a class that is not name
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emlc.records.errors import SuiteError
 
 ClassMap = Mapping[int, tuple[int, ...]]
+
+GivenMap = Mapping[int | str, tuple[int | str, ...]]
+"""A class map as a profile says it: classes by number (position in the label order), or by name."""
 
 MNIST: ClassMap = {2: (7,), 3: (8,), 5: (6,), 6: (5,), 7: (1,)}
 """Digits that look alike (Patrini et al., CVPR 2017): 2 -> 7, 3 -> 8, 5 <-> 6, 7 -> 1."""
@@ -49,3 +55,75 @@ CIFAR100_WITHIN: ClassMap = within(groups_of(CIFAR100_COARSE))
 
 CIFAR100_BLOCKS: ClassMap = cyclic([range(first, first + 5) for first in range(0, 100, 5)])
 """Cyclic in blocks of five consecutive class numbers (ELR). Numbers are alphabetical: blocks are not superclasses."""
+
+
+def read_class_map(value: Mapping[Any, Any]) -> dict[int | str, tuple[int | str, ...]]:
+    """Return the map that a profile says: class -> class, or list of classes.
+
+    Raises
+    ------
+    TypeError
+        If a class is neither a whole number nor a text.
+    """
+    return {
+        _given(source): tuple(map(_given, targets if isinstance(targets, list | tuple) else [targets]))
+        for source, targets in value.items()
+    }
+
+
+def _given(value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(value)
+    return value
+
+
+def as_pairs(class_map: GivenMap) -> list[list[Any]]:
+    """Return a class map as JSON values that keep numbers apart from names: ``[[class, [targets]], ...]``, sorted."""
+    in_order = sorted(class_map.items(), key=lambda entry: (isinstance(entry[0], str), entry[0]))
+    return [[source, list(targets)] for source, targets in in_order]
+
+
+def numbered(class_map: GivenMap, names: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Return a class map with numbers in the place of names.
+
+    A text is the class of that name or, where there is none, the number that it spells (JSON has no other keys).
+
+    Parameters
+    ----------
+    class_map : mapping of (int or str) to tuple of (int or str)
+    names : sequence of str
+        Of all classes, in label order.
+
+    Raises
+    ------
+    SuiteError
+        If there is no class of a name, a class is there twice, or a number can be misunderstood, since classes are
+        called by numbers that are not their positions.
+    """
+    found: dict[int, tuple[int, ...]] = {}
+    for source, targets in class_map.items():
+        try:
+            number, *rest = (_number(label, names) for label in (source, *targets))
+        except SuiteError as error:
+            raise SuiteError(f"class map entry {source!r} -> {list(targets)!r}: {error}") from None
+        if number in found:
+            raise SuiteError(f"class map entry {source!r} -> {list(targets)!r}: the class is there twice")
+        found[number] = tuple(rest)
+    return found
+
+
+def _number(label: int | str, names: Sequence[str]) -> int:
+    if isinstance(label, str) and label in names:
+        return names.index(label)
+    if isinstance(label, str) and not (label.isascii() and label.isdecimal()):
+        raise SuiteError(f"there is no class {label!r}; classes are {_listed(names)}")
+    if any(name.isascii() and name.isdecimal() and int(name) != i for i, name in enumerate(names)):
+        raise SuiteError(
+            f"class {label} may be a number or a name; write names, in quotes: classes are {_listed(names)}"
+        )
+    return int(label)
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    listed = ", ".join(f"{i} {name!r}" for i, name in enumerate(names[:most]))
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from emlc.data.base import Arrays
-from emlc.noise.class_maps import ClassMap
+from emlc.noise.class_maps import GivenMap, numbered
 from emlc.noise.matrices import (
     KINDS,
     SAMPLERS,
@@ -28,7 +28,7 @@ from emlc.tasks.task import ARRAYS, GIVEN, SCHEMA, Task, TaskSpec, confusion_cou
 __all__ = ["GIVEN", "Task", "TaskSpec", "load_task", "make_task", "make_task_from_labels", "save_task"]
 
 
-def make_task(arrays: Arrays, spec: TaskSpec, class_map: ClassMap | None, seed: int) -> Task:
+def make_task(arrays: Arrays, spec: TaskSpec, class_map: GivenMap | None, seed: int) -> Task:
     """Draw the split and the noise of a task.
 
     The split depends on the dataset, the split's name and size and the seed, so all noise levels of a seed share it.
@@ -38,8 +38,8 @@ def make_task(arrays: Arrays, spec: TaskSpec, class_map: ClassMap | None, seed: 
     ----------
     arrays : Arrays
     spec : TaskSpec
-    class_map : mapping of int to tuple of int, or None
-        For ``asym`` noise, see :func:`emlc.noise.matrices.transition_matrix`.
+    class_map : mapping of (int or str) to tuple of (int or str), or None
+        For ``asym`` noise, see :func:`emlc.noise.matrices.transition_matrix`; by number or name.
     seed : int
         At least 0.
 
@@ -56,7 +56,8 @@ def make_task(arrays: Arrays, spec: TaskSpec, class_map: ClassMap | None, seed: 
     """
     if spec.sampling not in SAMPLERS:
         raise SuiteError(f"noise cannot be drawn by sampling {spec.sampling!r}; known: {', '.join(SAMPLERS)}")
-    replacement = replacement_matrix(spec.kind, arrays.num_classes, class_map)
+    by_number = None if class_map is None else numbered(class_map, arrays.class_names)
+    replacement = replacement_matrix(spec.kind, arrays.num_classes, by_number)
     matrix = soften(replacement, spec.rate)
     split = _draw_split(arrays, spec, seed)
     true_labels = arrays.train_labels[split.noisy]

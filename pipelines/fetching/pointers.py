@@ -118,8 +118,9 @@ def require_file(file: Path) -> Path:
 
 
 def how_to_replace(pointer: Pointer) -> str:
-    """Return what to do about a damaged file, for errors."""
-    return f"delete it and run python -m pipelines.fetch {pointer.file}"
+    """Return what to do about a file with other bytes than the pinned ones, which may be the user's only copy."""
+    fetch = f"move it away and run python -m pipelines.fetch {pointer.file}"
+    return fetch if pointer.source else f"{fetch}, or, if it is your own new version, dvc add {pointer.target}"
 
 
 def _is_inside(path: Any) -> bool:

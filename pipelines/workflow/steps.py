@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
+from emlc.noise.class_maps import as_pairs
 from emlc.records.artefacts import file_digest
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
@@ -123,7 +124,7 @@ class Steps:
             "sampling": GIVEN if human else self._sampling(where),
             "split": split,
             "clean_per_class": self.profile.datasets[where.dataset].clean_per_class,
-            "class_map": _plain_map(self.dataset(where.dataset)) if where.noise in MAPPED else None,
+            "class_map": as_pairs(self.dataset(where.dataset).class_map) if where.noise in MAPPED else None,
             "labels": self.labels(where.dataset).id if human else None,
             "seed": seed,
         }
@@ -332,10 +333,6 @@ def pinned(source: str) -> dict[str, Any]:
         pointer = read_pointer(ROOT / source)
         return {"md5": pointer.md5, "size": pointer.size}
     return {"sha256": content_digest(ROOT / source)}
-
-
-def _plain_map(dataset: Dataset) -> dict[str, list[int]]:
-    return {str(source): list(targets) for source, targets in sorted(dataset.class_map.items())}
 
 
 def _chunks(orders: Sequence[Order], size: int) -> list[Sequence[Order]]:

@@ -78,7 +78,7 @@ def test_a_damaged_file_is_refused_and_not_replaced(pin, mirror, content):
     target = pointer.with_name("a.bin")
     target.write_bytes(content)
     with pytest.raises(
-        SuiteError, match=r"a\.bin is damaged: it has .*; delete it and run python -m pipelines\.fetch .*a\.dvc"
+        SuiteError, match=r"a\.bin is damaged: it has .*; move it away and run python -m pipelines\.fetch .*a\.dvc"
     ):
         fetch.fetch(pointer, str(mirror))
     assert target.read_bytes() == content

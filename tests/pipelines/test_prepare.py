@@ -51,7 +51,8 @@ def test_cifar_from_mirror_to_arrays(tmp_path):
     np.testing.assert_array_equal(np.bincount(load_arrays(tmp_path / "small.npz")[0].train_labels), [2] * 10)
 
 
-def test_a_folder_of_ones_own_needs_no_pointer(tmp_path):
+def test_a_folder_of_ones_own_needs_no_pointer(tmp_path, caplog):
+    caplog.set_level("INFO")
     for name in ("train/a/1", "train/b/2", "test/a/1", "test/b/2"):
         path = tmp_path / "images" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,7 @@ def test_a_folder_of_ones_own_needs_no_pointer(tmp_path):
     dataset = open_dataset("mine", {"kind": "image-folder", "source": "images"})
     prepare(dataset, source_files(dataset, tmp_path), tmp_path / "mine.npz")
     assert load_arrays(tmp_path / "mine.npz")[0].class_names == ("a", "b")
+    assert "classes of mine in label order: 0 a (1 + 1), 1 b (1 + 1)" in caplog.text
     gone = open_dataset("gone", {"kind": "image-folder", "source": "no-images"})
     with pytest.raises(SuiteError, match="no-images does not exist; it is configured"):
         source_files(gone, tmp_path)
@@ -90,6 +92,7 @@ def test_command_line(tmp_path):
 
     order, done = start()
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "classes of digits in label order: 0 a (1 + 1), 1 b (1 + 1)\n"
     assert load_arrays(order.folder / "arrays.npz")[0].num_classes == 2
     (images / "train/a/1.png").write_bytes(b"broken")
     other, done = start()

@@ -125,7 +125,7 @@ def test_a_flipped_bit_in_a_compressed_archive_is_noticed_after_the_last_member(
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "a.tar.gz"
     path.write_bytes(content)
-    with pytest.raises(SuiteError, match=r"is not a readable tar archive .*; delete it"):
+    with pytest.raises(SuiteError, match=r"is not a readable tar archive .*; put a whole one in its place$"):
         list(read_archive(path))
 
 

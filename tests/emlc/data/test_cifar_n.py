@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import zipfile
@@ -78,9 +79,78 @@ def test_other_files_are_refused(write, tmp_path):
     path, pinned = write({"clean_label": TRUE}, member="archive/other.pkl")
     with pytest.raises(SuiteError, match="is not a readable label file"):
         read_human_labels(path, pinned, TRUE)
-    path.write_bytes(b"no zip")
-    with pytest.raises(SuiteError, match="is not a readable label file"):
-        read_human_labels(path, md5(b"no zip"), TRUE)
+    for content in (b"no zip", b"", b"\x93NUMPY", b"PK\3\4", b"\x80\2."):
+        path.write_bytes(content)
+        with pytest.raises(SuiteError, match=r"human\.pt is not a readable .*; save it again, with torch\.save or"):
+            read_human_labels(path, md5(content), TRUE)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32, np.uint64])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_integers_of_any_width_in_pickles_of_any_protocol_load(tmp_path, dtype, protocol):
+    content = {"clean_label": TRUE.astype(dtype), "worse_label": HUMAN.astype(dtype), "share": np.float32([0.4])}
+    found = pickle.dumps(content, protocol)
+    (tmp_path / "human.pkl").write_bytes(found)
+    labels = read_human_labels(tmp_path / "human.pkl", md5(found), TRUE)
+    assert list(labels) == ["worst"]
+    np.testing.assert_array_equal(labels["worst"], HUMAN, strict=True)
+
+
+def torch_saved(content, **options):
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+def numpy_saved(content):
+    buffer = io.BytesIO()
+    np.save(buffer, content, allow_pickle=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "save",
+    [torch_saved, lambda content: torch_saved(content, pickle_protocol=5), numpy_saved],
+    ids=["torch", "torch-5", "numpy"],
+)
+def test_whatever_saved_a_dictionary_of_arrays(tmp_path, save):
+    found = save({"clean_label": TRUE, "noisy_label": HUMAN})
+    (tmp_path / "human.npy").write_bytes(found)
+    labels = read_human_labels(tmp_path / "human.npy", md5(found), TRUE)
+    np.testing.assert_array_equal(labels["noisy"], HUMAN, strict=True)
+
+
+def test_what_cannot_be_read_is_told_with_what_to_do(tmp_path):
+    import torch
+
+    tensors = {"clean_label": torch.tensor(TRUE)}
+    cases = {
+        "it holds PyTorch tensors; call .numpy() on each": torch_saved(tensors),
+        "it holds int": torch_saved({"clean_label": TRUE}, _use_new_zipfile_serialization=False),
+        "it was not written by torch.save": npz_saved(clean_label=TRUE),
+        "is not a readable pickled dictionary": numpy_saved(TRUE),
+        "no integer array 'clean_label' (float32 [5])": pickle.dumps({"clean_label": TRUE.astype(np.float32)}),
+        "no integer array 'clean_label' (int64 [1, 5])": pickle.dumps({"clean_label": TRUE[None]}),
+        "no integer array 'clean_label' (list)": pickle.dumps({"clean_label": TRUE.tolist()}),
+    }
+    for reason, content in cases.items():
+        (tmp_path / "human.pt").write_bytes(content)
+        with pytest.raises(SuiteError) as caught:
+            read_human_labels(tmp_path / "human.pt", md5(content), TRUE)
+        message = str(caught.value)
+        assert reason in message
+        assert message.startswith(str(tmp_path / "human.pt"))
+        assert "save it again, with torch.save or numpy.save, as a dictionary of NumPy arrays" in message
+        assert "delete" not in message
+        assert "\n" not in message
+
+
+def npz_saved(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

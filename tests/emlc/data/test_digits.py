@@ -82,5 +82,5 @@ def test_another_npz_is_refused_in_one_line(tmp_path, changes, message):
     np.savez(tmp_path / "other.npz", **{name: array for name, array in content.items() if array is not None})
     with pytest.raises(SuiteError, match=message) as caught:
         Digits().prepare((tmp_path / "other.npz",))
-    assert str(caught.value).endswith("; delete it and run python -m pipelines.fetch data.dvc")
+    assert str(caught.value).endswith("; move it away and run python -m pipelines.fetch data.dvc")
     assert "\n" not in str(caught.value)

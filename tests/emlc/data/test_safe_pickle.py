@@ -34,14 +34,35 @@ def test_python2_pickles_load():
     assert content["batch_label"] == b"training batch 1 of 5"
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.uint64, np.float32])
 def test_python3_pickles_load_and_equal_what_pickle_itself_reads(protocol, dtype):
     data = pickle.dumps({"a": ARRAY.astype(dtype), "f": np.asfortranarray(ARRAY), "names": ["x", "y"]}, protocol)
     content, reference = load_pickled_dict(data, "here"), pickle.loads(data)
     np.testing.assert_array_equal(content["a"], reference["a"], strict=True)
     np.testing.assert_array_equal(content["f"], reference["f"], strict=True)
     assert content["names"] == ["x", "y"]
+
+
+def test_a_dictionary_in_an_array_of_no_dimensions_loads():
+    """What numpy.save makes of a dictionary."""
+    content = load_pickled_dict(pickle.dumps(np.array({"a": ARRAY}), 4), "here")
+    np.testing.assert_array_equal(content["a"], ARRAY, strict=True)
+
+
+def test_a_claimed_length_is_not_allocated(monkeypatch):
+    """Python's own unpickler would ask for 2**40 bytes here."""
+    sizes = []
+    monkeypatch.setattr("builtins.bytearray", lambda size=0: sizes.append(size) or b"")
+    with pytest.raises(SuiteError, match="here is not a readable pickled dictionary"):
+        load_pickled_dict(b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"x", "here")
+    assert max(sizes, default=0) < 100
+
+
+def test_a_remedy_ends_the_message():
+    for data in (b"", pickle.dumps({"a": Runs(eval, "1")}, 3)):
+        with pytest.raises(SuiteError, match=r"^here.*; do this$"):
+            load_pickled_dict(data, "here", "do this")
 
 
 def test_python2_pickles_of_wide_integers_load():
@@ -78,7 +99,13 @@ def test_a_foreign_class_is_refused_by_name_and_never_called(tmp_path, value, na
         pickle.dumps([1, 2], 2),
         pickle.dumps("text", 2),
         pickle_like_python2(CONTENT)[:-30],
-        pickle.dumps({"a": np.array([1.5])}, 2),
+        pickle.dumps({"a": np.array([1.5 + 1j])}, 2),
+        pickle.dumps({"a": np.array([1.5 + 1j])}, 5),
+        pickle.dumps({"a": np.array([None])}, 2),
+        pickle.dumps(np.arange(3), 2),
+        pickle.dumps(np.array([{"a": 1}], object), 2),
+        b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"x",
+        b"\x80\x05\x97.",
         pickle.dumps({"a": np.array([1], dtype=">i8")}, 2),
         b"\x80\x02}(U\x01anumpy",
         b"\x80\x04\x8e" + (2**60).to_bytes(8, "little"),

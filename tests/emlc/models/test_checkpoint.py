@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+from itertools import permutations
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from emlc.models import build_model
 from emlc.models.checkpoint import load_encoder, save_encoder
 from emlc.records.errors import SuiteError
 
+WRAPPERS = ["module.", "_orig_mod.", "encoder.", "backbone."]
 PREFIXES = ["encoder.module.", "encoder.", "module.", ""]
 
 
@@ -68,6 +70,92 @@ def test_public_checkpoints_load_whatever_their_prefix(tmp_path, prefix, name, e
     saved, loaded = model_of(name, seed=0), model_of(name, seed=1)
     assert load_encoder(write_public(tmp_path / "ckpt.pth", saved, prefix), loaded) == entries
     assert same(encoder_state(loaded), encoder_state(saved))
+
+
+@pytest.mark.parametrize("order", [*permutations(WRAPPERS), ["module.", "encoder.", "module."]], ids="".join)
+def test_wrappers_are_stripped_in_any_order(tmp_path, order):
+    saved, loaded = model_of(seed=0), model_of(seed=1)
+    path = write_public(tmp_path / "ckpt.pth", saved, "".join(order))
+    assert load_encoder(path, loaded) == 120
+    assert same(encoder_state(loaded), encoder_state(saved))
+
+
+def test_wrappers_inside_a_name_are_stripped(tmp_path):
+    """As left by compiling or distributing a part of the encoder."""
+    saved, loaded = model_of(seed=0), model_of(seed=1)
+    inner = {key.replace("layer1.", "layer1._orig_mod.module."): value for key, value in encoder_state(saved).items()}
+    path = write_public(tmp_path / "ckpt.pth", saved, model=inner)
+    assert load_encoder(path, loaded) == 120
+    assert same(encoder_state(loaded), encoder_state(saved))
+
+
+def test_a_wrapped_head_is_a_head(tmp_path):
+    saved, loaded = model_of(seed=0), model_of(seed=1)
+    tensors = encoder_state(saved) | {"module.head.0.weight": torch.ones(3), "_orig_mod.fc.bias": torch.ones(1)}
+    assert load_encoder(write_public(tmp_path / "ckpt.pth", saved, model=tensors), loaded) == 120
+
+
+def test_counters_of_batches_may_be_missing(tmp_path):
+    saved, loaded = model_of(seed=0), model_of(seed=1)
+    saved(torch.randn(4, 3, 8, 8))
+    counted = {key: value for key, value in encoder_state(saved).items() if not key.endswith("num_batches_tracked")}
+    assert load_encoder(write_public(tmp_path / "ckpt.pth", saved, model=counted), loaded) == len(counted) == 100
+    assert same({key: encoder_state(loaded)[key] for key in counted}, counted)
+    assert {int(loaded.state_dict()[key]) for key in encoder_state(saved).keys() - counted} == {0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_load(tmp_path, dtype):
+    saved, loaded = model_of(seed=0), model_of(seed=1)
+    tensors = {key: value.to(dtype) for key, value in encoder_state(saved).items()}
+    assert load_encoder(write_public(tmp_path / "ckpt.pth", saved, model=tensors), loaded) == 120
+    expected = {key: value.to(dtype).to(value.dtype) for key, value in encoder_state(saved).items()}
+    assert same(encoder_state(loaded), expected)
+
+
+def poisoned(value):
+    """Makes a tensor's copy whose last entry is `value`."""
+
+    def poison(tensor):
+        tensor = tensor.clone()
+        tensor.view(-1)[-1] = value
+        return tensor
+
+    return poison
+
+
+def quantised(tensor):
+    return torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)
+
+
+WEIGHT, VARIANCE, COUNTER = "layer1.0.conv1.weight", "layer2.1.bn1.running_var", "bn1.num_batches_tracked"
+FAULTS = {
+    "int8": (WEIGHT, lambda tensor: tensor.to(torch.int8), "is int8, not real floating point"),
+    "int64": (WEIGHT, lambda tensor: tensor.to(torch.int64), "is int64, not real floating point"),
+    "bool": (WEIGHT, lambda tensor: tensor > 0, "is bool, not real floating point"),
+    "complex": (WEIGHT, lambda tensor: tensor.to(torch.complex64), "is complex64, not real floating point"),
+    "float8": (WEIGHT, lambda tensor: tensor.to(torch.float8_e4m3fn), "is float8_e4m3fn, not real floating point"),
+    "complex-counter": (COUNTER, lambda tensor: tensor.to(torch.complex64), "is complex64, not real floating point"),
+    "sparse": (WEIGHT, lambda tensor: tensor.to_sparse(), "is sparse"),
+    "sparse-rows": (WEIGHT, lambda tensor: tensor.flatten(1).to_sparse_csr(), "is sparse"),
+    "quantised": (WEIGHT, quantised, "is sparse, quantised"),
+    "empty": (WEIGHT, lambda tensor: tensor.to("meta"), "is sparse, quantised or without values"),
+    "nan": (WEIGHT, poisoned(float("nan")), "holds NaN or infinite values"),
+    "inf": ("bn1.running_mean", poisoned(float("-inf")), "holds NaN or infinite values"),
+    "beyond-float32": (WEIGHT, lambda tensor: poisoned(1e300)(tensor.double()), "infinite values (as float32)"),
+    "variance": (VARIANCE, poisoned(-1e-6), "is a variance and negative"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_no_weights_are_refused_by_name(tmp_path, case):
+    name, spoil, reason = FAULTS[case]
+    tensors = encoder_state(model_of())
+    path = write_public(tmp_path / "ckpt.pth", model_of(), model=tensors | {name: spoil(tensors[name])})
+    message = refusal(path, model_of(seed=1))
+    assert f"tensor {name} " in message
+    assert reason in message
 
 
 def test_files_of_old_pytorch_load(tmp_path):

@@ -87,7 +87,7 @@ def test_damage_is_told_by_size_or_checksum(tmp_path):
     assert find_damage(file, pointer) == "6 bytes instead of 5"
     file.write_bytes(b"wrong")
     assert find_damage(file, pointer).startswith("md5 ")
-    with pytest.raises(SuiteError, match=r"a\.bin is damaged: it has md5 .*; delete it and run python -m"):
+    with pytest.raises(SuiteError, match=r"a\.bin is damaged: it has md5 .*; move it away and run python -m"):
         require_file(tmp_path / "a.dvc")
     file.unlink()
     with pytest.raises(SuiteError, match=r"a\.bin is missing; run python -m pipelines\.fetch"):
