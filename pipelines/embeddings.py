@@ -53,6 +53,11 @@ def embedded(run: Mapping[str, Any], probe: Probe) -> pd.DataFrame:
     return table[COLUMNS].round({"x": 4, "y": 4})
 
 
+def embeddings(order: Order) -> pd.DataFrame:
+    """Return what the figure draws, of every probed run."""
+    return pd.concat([embedded(run, probe) for run, probe in probed(order)], ignore_index=True)
+
+
 def scores(drawn: pd.DataFrame) -> pd.DataFrame:
     """Return each method's silhouette scores by seed: one row per method and seed."""
     return drawn.drop_duplicates(["method", "seed"])[["method", "seed", "silhouette", "silhouette_tsne"]]
@@ -94,7 +99,7 @@ def draw(drawn: pd.DataFrame) -> Figure:
 
 def make(order: Order, folder: Path) -> None:
     """Make figure 4."""
-    drawn = pd.concat([embedded(run, probe) for run, probe in probed(order)], ignore_index=True)
+    drawn = embeddings(order)
     save_figure(draw(drawn), drawn, caption(drawn, order.identity["place"]), folder, "fig4")
 
 
