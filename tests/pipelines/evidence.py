@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from emlc.records.store import Order
 from pipelines import probe
 from pipelines.evidence.probes import PROBE, Probe, load_probe
-from pipelines.evidence.records import Shown, shown
 from pipelines.train import train_cell
 from pipelines.workflow.jobs import Jobs
 from pipelines.workflow.steps import Run
@@ -61,9 +59,3 @@ def run_of(method: str, seed: int = 0) -> Run:
 
 def probe_of(jobs: Jobs, method: str, seed: int = 0) -> Probe:
     return load_probe(jobs.steps.probe(run_of(method, seed)).folder / PROBE)
-
-
-def shown_of(jobs: Jobs, order: Order, method: str, seed: int = 0) -> Shown:
-    """One of the runs that a page shows."""
-    (run,) = (run for run in shown(order) if (run.key, run.seed) == (method, seed))
-    return run

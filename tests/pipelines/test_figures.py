@@ -95,8 +95,8 @@ def test_a_teacher_without_a_gate_has_no_figure_3(trained, tmp_path):
 def test_a_point_of_figure_5_from_the_raw_steps(trained):
     runs = shown(trained.pages.figure("fig5"))
     tidy = objective.objectives(runs, 1)
-    rows = [list(csv.DictReader((run.folder / "steps.csv").open())) for run in runs if run.key == "mlc"]
-    values = [float(row[3]["meta_objective"]) for row in rows]
+    texts = [(run.folder / "steps.csv").read_text().splitlines() for run in runs if run.key == "mlc"]
+    values = [float(list(csv.DictReader(lines))[3]["meta_objective"]) for lines in texts]
     (row,) = objective.bands(tidy).query("method == 'MLC' and iteration == 4").to_dict("records")
     assert row["n"] == 2
     assert (row["mean"], row["least"], row["greatest"]) == pytest.approx((sum(values) / 2, min(values), max(values)))
