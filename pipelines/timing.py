@@ -150,8 +150,8 @@ def _facts(identity: Mapping[str, Any], nets: Sequence[Net], device: "torch.devi
     return {
         "threads": identity["threads"],
         "device": device_name(device),
-        "updates": "; ".join(f"{net.repeats * updates} for the {net.title}" for net in nets),
-        "epochs": "; ".join(f"{net.epoch_images:,} noisy images for the {net.title}" for net in nets),
+        "updates": "; ".join(f"{net.title} {net.repeats * updates}" for net in nets),
+        "epochs": "; ".join(f"{net.title} {net.epoch_images:,}" for net in nets),
         "source": source,
     }
 

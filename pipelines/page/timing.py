@@ -13,10 +13,10 @@ PROTOCOL = """\
 - An iteration is one update of the student on one noisy batch, through the engine: the batch is drawn and augmented,
   the method's `step` does all the rest. A step of EMLC with k = 5 is five iterations. Evaluation is not in it.
 - Same student, same batch (noisy and clean alike), same random images, {threads} CPU thread(s), device {device}.
-- All methods take turns: one round times so many iterations of each: {updates}. The order rotates; two rounds of
-  warm-up before do not count; the device is waited for before every reading of the clock. n is the number of rounds.
+- All methods take turns, in rotating order; iterations of each in one round: {updates}. Two rounds of warm-up before
+  do not count; the device is waited for before every reading of the clock. n is the number of rounds.
 - Shown are the median and, in brackets, the quartiles. Ratios are taken within a round and then summarised. An epoch is
-  the median iteration times the full batches of an epoch, which was not run: {epochs}.
+  the median iteration times the full batches of an epoch, which was not run; noisy images of an epoch: {epochs}.
 - Peak memory is that of tensors during such a round above what is alive before them (weights, optimiser
   states), from the {source}; what libraries allocate past PyTorch is unmeasured.
 - `MLC` gets its meta-gradient from forward products, as EMLC does here. `MLC (double backward)` takes the very same
