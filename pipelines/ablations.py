@@ -155,4 +155,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.ablations", __doc__, make)
+    work("pipelines.ablations", __doc__, "ablations", make)

@@ -123,4 +123,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.corrections", __doc__, make)
+    work("pipelines.corrections", __doc__, "figures", make)

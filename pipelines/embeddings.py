@@ -104,4 +104,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.embeddings", __doc__, make)
+    work("pipelines.embeddings", __doc__, "figures", make)

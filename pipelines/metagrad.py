@@ -62,4 +62,4 @@ def _facts(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    work("pipelines.metagrad", __doc__, make)
+    work("pipelines.metagrad", __doc__, "fidelity", make)

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from emlc.records.record import check_files
 from emlc.records.store import Order
 from pipelines.evidence.plots import STYLES, count, new_figure, save_figure, styled
 from pipelines.evidence.records import Shown, completed, place_name, shown
@@ -31,7 +30,6 @@ def objectives(runs: Sequence[Shown], epochs: int) -> pd.DataFrame:
 
 
 def _objective(run: Shown, epochs: int) -> pd.DataFrame:
-    check_files(run.record, run.folder)
     steps = pd.read_csv(run.folder / "steps.csv")
     look_ahead = run.record["config"]["options"].get("look_ahead", 1)
     steps = steps[steps["epoch"] < epochs].assign(method=run.method, seed=run.seed)
@@ -83,4 +81,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.objective", __doc__, make)
+    work("pipelines.objective", __doc__, "figures", make)

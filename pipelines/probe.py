@@ -36,7 +36,7 @@ def observe(order: Order) -> Probe:
         }
     found = {name: value.float().cpu().numpy() for name, value in values.items()}
     labels = {"noisy_labels": task.noisy_labels, "true_labels": task.true_labels, "test_labels": arrays.test_labels}
-    return Probe(order.id, history.epochs, observer.epochs, {name: (found | labels)[name] for name in ARRAYS})
+    return Probe(history.epochs, observer.epochs, {name: (found | labels)[name] for name in ARRAYS})
 
 
 def make(order: Order, folder: Path) -> None:
@@ -46,4 +46,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.probe", __doc__, make)
+    work("pipelines.probe", __doc__, "probes", make)

@@ -74,4 +74,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.recovery", __doc__, make)
+    work("pipelines.recovery", __doc__, "figures", make)

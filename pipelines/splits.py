@@ -157,4 +157,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.splits", __doc__, make)
+    work("pipelines.splits", __doc__, "splits", make)

@@ -157,4 +157,4 @@ def _facts(identity: Mapping[str, Any], nets: Sequence[Net], device: "torch.devi
 
 
 if __name__ == "__main__":
-    work("pipelines.timing", __doc__, make)
+    work("pipelines.timing", __doc__, "timing", make)

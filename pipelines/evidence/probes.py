@@ -27,8 +27,6 @@ class Probe(NamedTuple):
 
     Attributes
     ----------
-    id : str
-        Of its order.
     history : list of dict
         The epochs as the run's record has them: observing changes nothing.
     epochs : list of dict
@@ -38,7 +36,6 @@ class Probe(NamedTuple):
         ``true_labels`` [N]; ``embeddings`` [M, d] and ``test_labels`` [M].
     """
 
-    id: str
     history: list[dict[str, Any]]
     epochs: list[dict[str, Any]]
     arrays: Mapping[str, np.ndarray]
@@ -46,7 +43,7 @@ class Probe(NamedTuple):
 
 def save_probe(path: Path, probe: Probe) -> None:
     """Write a probe to one ``.npz`` file, atomically."""
-    meta = {"schema": SCHEMA, "id": probe.id, "history": probe.history, "epochs": probe.epochs}
+    meta = {"schema": SCHEMA, "history": probe.history, "epochs": probe.epochs}
     write_bundle(path, meta, {name: probe.arrays[name].astype(dtype) for name, dtype in ARRAYS.items()})
 
 
@@ -61,7 +58,7 @@ def load_probe(path: Path) -> Probe:
     meta, arrays = read_bundle(path, ARRAYS)
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise SuiteError(f"{path} is not a probe of schema {SCHEMA}; delete it and run again")
-    return Probe(meta["id"], meta["history"], meta["epochs"], arrays)
+    return Probe(meta["history"], meta["epochs"], arrays)
 
 
 def probed(order: Order) -> list[tuple[Mapping[str, Any], Probe]]:
@@ -72,12 +69,4 @@ def probed(order: Order) -> list[tuple[Mapping[str, Any], Probe]]:
     SuiteError
         If one is missing, damaged or of another run.
     """
-    return [(entry, _probe(order, entry["id"])) for entry in order.identity["probes"]]
-
-
-def _probe(order: Order, identifier: str) -> Probe:
-    path = order.beside("probes", identifier) / PROBE
-    probe = load_probe(path)
-    if probe.id != identifier:
-        raise SuiteError(f"{path} is the probe of another run ({probe.id}); delete it and run again")
-    return probe
+    return [(entry, load_probe(order.beside("probes", entry["id"]) / PROBE)) for entry in order.identity["probes"]]

@@ -10,11 +10,10 @@ from emlc.engine.run import build_feed, build_method
 from emlc.records.errors import SuiteError
 from emlc.records.record import read_record
 from pipelines.evidence.observation import Observer, gradient_norms
-from pipelines.evidence.probes import load_probe, probed
-from pipelines.probe import make, observe
+from pipelines.evidence.probes import load_probe
+from pipelines.probe import observe
 from pipelines.training.runs import opened
 from tests.pipelines.evidence import evidence_jobs, probe_of, run_of
-from tests.pipelines.records import made
 from tests.tiny import tiny_profile
 
 METHODS = ("emlc-k1", "emlc-k5", "mlc")
@@ -77,14 +76,6 @@ def test_observing_computes_in_the_run_s_precision(tmp_path, monkeypatch):
     observe(jobs.steps.probe(run_of("mlc")))
     assert seen == ["tf32"] * 6  # two epochs, whose shares take corrected labels; then both once more
     assert torch.backends.cuda.matmul.fp32_precision != "tf32"
-
-
-def test_a_probe_of_another_run_is_refused(tmp_path):
-    jobs = evidence_jobs(tmp_path)
-    first, second = (jobs.steps.probe(run) for run in jobs.steps.figure_runs("fig1")[:2])
-    made(first, lambda order, folder: make(second, folder))
-    with pytest.raises(SuiteError, match=f"is the probe of another run .{second.id}."):
-        probed(jobs.pages.figure("fig1"))
 
 
 def test_a_method_that_corrects_nothing_is_refused():
