@@ -12,6 +12,7 @@ import pandas as pd
 
 from emlc.data.base import Arrays
 from emlc.records.artefacts import write_text
+from emlc.records.errors import SuiteError
 from emlc.records.store import Order
 from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels
 from pipelines.machine.work import work
@@ -21,8 +22,7 @@ from pipelines.profile.places import ROOT
 if TYPE_CHECKING:
     import torch
 
-    from emlc.engine.contract import Method
-    from emlc.engine.loop import Feed
+    from emlc.engine.contract import StudentMethod
     from emlc.engine.run import Recipe
 
 CLASSES = 10
@@ -52,9 +52,16 @@ def synthetic(net: Net) -> Arrays:
     return Arrays(images, labels, images[:CLASSES], labels[:CLASSES], tuple(f"class {i}" for i in range(CLASSES)))
 
 
-def prepare(method: Mapping[str, Any], net: Net, device: "torch.device") -> "tuple[Method, Feed]":
-    """Return a method of an order's identity in its initial state, and its batches, for a net and its images."""
-    from emlc.engine.run import build_feed, build_method
+def prepare(method: Mapping[str, Any], net: Net, device: "torch.device") -> "StudentMethod":
+    """Return a method of an order's identity in its initial state, for a net and its images.
+
+    Raises
+    ------
+    SuiteError
+        If it does not train one student batch by batch.
+    """
+    from emlc.engine.contract import StudentMethod
+    from emlc.engine.run import build_method
     from emlc.tasks.draw import TaskSpec, make_task
 
     recipe, arrays = recipe_of(method["recipe"], net), synthetic(net)
@@ -69,8 +76,10 @@ def prepare(method: Mapping[str, Any], net: Net, device: "torch.device") -> "tup
     )
     task = make_task(arrays, spec, None, seed=0)
     built = build_method(recipe, task, arrays, device)
+    if not isinstance(built, StudentMethod):
+        raise SuiteError(f"{method['label']} does not train one student batch by batch; leave it out of the timing")
     built.begin_epoch(0)
-    return built, build_feed(recipe, built, task, arrays, device)
+    return built
 
 
 def recipe_of(recipe: Mapping[str, Any], net: Net) -> "Recipe":
@@ -89,13 +98,14 @@ def measure(methods: Sequence[Mapping[str, Any]], net: Net, rounds: int, device:
     from pipelines.machine.stopwatch import interleaved, peak_bytes
 
     prepared = {method["key"]: prepare(method, net, device) for method in methods}
-    updates = net.repeats * math.lcm(*(method.look_ahead for method, _ in prepared.values()))
+    per_step = {key: method.noisy.size // net.batch for key, method in prepared.items()}
+    updates = net.repeats * math.lcm(*per_step.values())
 
     def work(key: str) -> None:
-        method, feed = prepared[key]
+        method = prepared[key]
         with matrix_products(method.setting.training.precision):
-            for _ in range(updates // method.look_ahead):
-                method.step(feed.noisy.next(), feed.clean.next())
+            for _ in range(updates // per_step[key]):
+                method.step()
 
     works = {key: partial(work, key) for key in prepared}
     seconds = interleaved(works, rounds, warm_up=2, device=device)

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from emlc.engine.loop import Feed
 from emlc.metagrad import META_GRADIENTS, Window, surrogate_loss
 from emlc.method import EMLC
 from emlc.records.store import Order
@@ -64,11 +63,11 @@ def _by_labels(gradients: Sequence[Tensor], window: Window, teacher: nn.Module) 
     return (rows - rows.mean(dim=1, keepdim=True)).flatten()
 
 
-def draws(method: EMLC, feed: Feed, k: int, count: int) -> Iterator[dict[str, Any]]:
+def draws(method: EMLC, k: int, count: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of `count` windows of k steps, the method training on between them; memory by the first."""
     for number in range(count + 1):
-        train_for(method, feed, STEPS_BETWEEN_DRAWS)
-        window = real_window(method, [double(feed.noisy.next()) for _ in range(k)], double(feed.clean.next()))
+        train_for(method, STEPS_BETWEEN_DRAWS)
+        window = real_window(method, [double(method.noisy.next()) for _ in range(k)], double(method.clean.next()))
         if number == 0:  # warms up, too
             memory = {
                 name: peak_bytes(partial(meta_gradient, window), torch.device("cpu")) / 2**20
@@ -92,8 +91,8 @@ def panel(run: Order, warm_up: int, count: int) -> pd.DataFrame:
     """
     rows = []
     for value in (run.identity["training"]["momentum"], 0.0):
-        method, feed = prepared(run, value)
-        train_for(method, feed, warm_up)
+        method = prepared(run, value)
+        train_for(method, warm_up)
         for k in LOOK_AHEADS:
-            rows.extend({"momentum": value, **row} for row in draws(method, feed, k, count))
+            rows.extend({"momentum": value, **row} for row in draws(method, k, count))
     return pd.DataFrame(rows)

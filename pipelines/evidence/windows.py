@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, student_sgd
-from emlc.engine.loop import Feed
-from emlc.engine.run import build_feed, build_method
+from emlc.engine.run import build_method
 from emlc.metagrad import Step, Window, clean_feedback
 from emlc.metagrad.tape import Tape
 from emlc.method import EMLC
@@ -21,8 +20,8 @@ from pipelines.machine.devices import open_device
 from pipelines.training.runs import opened
 
 
-def prepared(run: Order, momentum: float) -> tuple[EMLC, Feed]:
-    """Return a run's method and batches, in float64 and with the student's momentum set to `momentum`.
+def prepared(run: Order, momentum: float) -> EMLC:
+    """Return a run's method, in float64 and with the student's momentum set to `momentum`.
 
     Raises
     ------
@@ -38,18 +37,18 @@ def prepared(run: Order, momentum: float) -> tuple[EMLC, Feed]:
     method.student.double()
     method.teacher.double()
     method.begin_epoch(0)
-    return method, build_feed(recipe, method, task, arrays, device)
+    return method
 
 
-def train_for(method: EMLC, feed: Feed, steps: int) -> None:
+def train_for(method: EMLC, steps: int) -> None:
     """Let `method` take `steps` of its own steps."""
     for _ in range(steps):
-        method.step(double(feed.noisy.next()), double(feed.clean.next()))
+        method.learn(double(method.noisy.next()), double(method.clean.next()))
 
 
 def double(batch: Batch) -> Batch:
     """Return a batch with its images in float64."""
-    return replace(batch, inputs=batch.inputs.double())
+    return replace(batch, views=tuple(view.double() for view in batch.views))
 
 
 def real_window(method: EMLC, noisy: Sequence[Batch], clean: Batch) -> Window:

@@ -18,11 +18,11 @@ from tests.pipelines.records import made
 
 @pytest.fixture
 def method_and_window(trained):
-    method, feed = prepared(trained.steps.run(run_of("emlc-k1")), momentum=0.9)
-    train_for(method, feed, 3)
-    batches = [double(feed.noisy.next()) for _ in range(2)]
+    method = prepared(trained.steps.run(run_of("emlc-k1")), momentum=0.9)
+    train_for(method, 3)
+    batches = [double(method.noisy.next()) for _ in range(2)]
     before = copy.deepcopy((dict(method.student.state_dict()), method.optimiser.state_dict()["state"]))
-    window = real_window(method, batches, double(feed.clean.next()))
+    window = real_window(method, batches, double(method.clean.next()))
     after = dict(method.student.state_dict()), method.optimiser.state_dict()["state"]
     torch.testing.assert_close(after, before, rtol=0, atol=0)  # a copy of the student took the steps
     return method, window

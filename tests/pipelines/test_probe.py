@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from emlc.engine.run import build_feed, build_method
+from emlc.engine.run import build_method
 from emlc.records.errors import SuiteError
 from emlc.records.record import read_record
 from pipelines.evidence.observation import Observer, gradient_norms
@@ -97,9 +97,8 @@ def test_gradient_halves_by_one_real_step(trained):
     arrays, _, task, recipe = opened(trained.steps.run(run_of("emlc-k1")))
     method = build_method(recipe, task, arrays, torch.device("cpu"))
     method.begin_epoch(0)
-    feed = build_feed(recipe, method, task, arrays, torch.device("cpu"))
-    before = [value.clone() for value in method.teacher.parameters()], feed.noisy.position
-    norms = gradient_norms(method, feed)
+    before = [value.clone() for value in method.teacher.parameters()], method.noisy.position
+    norms = gradient_norms(method)
     assert all(torch.equal(*pair) for pair in zip(method.teacher.parameters(), before[0], strict=True))
-    assert feed.noisy.position == before[1]
+    assert method.noisy.position == before[1]
     assert norms["supervised_gate"] > norms["meta_gate"] > 0

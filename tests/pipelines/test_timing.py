@@ -77,20 +77,22 @@ def test_a_method_is_timed_as_its_profile_trains_it(tmp_path):
     assert (recipe.options["meta_gradient"], recipe.options["look_ahead"]) == ("fpmg-released", 5)
     assert (recipe.order, recipe.training.precision, recipe.training.lr) == ("fixed", "tf32", 0.01)
     assert (recipe.model, recipe.training.batch_size, recipe.crop_padding) == (RESNET.model, 16, 4)
-    _, feed = prepare(method, SMALL, CPU)
-    noisy, clean = ({image.numpy().tobytes() for image in stream.samples.images} for stream in (feed.noisy, feed.clean))
+    setting = prepare(method, SMALL, CPU).setting
+    noisy, clean = (
+        {image.numpy().tobytes() for batch in samples.batches() for image in batch.inputs}
+        for samples in (setting.noisy, setting.clean)
+    )
     assert noisy & clean  # the released split overlaps
 
 
 def test_iterations_are_timed_in_the_profile_s_precision(monkeypatch):
     seen = set()
     method = SimpleNamespace(
-        look_ahead=1,
+        noisy=SimpleNamespace(size=RESNET.batch),
         setting=SimpleNamespace(training=SimpleNamespace(precision="tf32")),
-        step=lambda noisy, clean: seen.add(torch.backends.cuda.matmul.fp32_precision),
+        step=lambda: seen.add(torch.backends.cuda.matmul.fp32_precision),
     )
-    stream = SimpleNamespace(next=lambda: None)
-    monkeypatch.setattr(timing, "prepare", lambda *_: (method, SimpleNamespace(noisy=stream, clean=stream)))
+    monkeypatch.setattr(timing, "prepare", lambda *_: method)
     measure([{"key": "mlc", "label": "MLC"}], RESNET, 1, CPU)
     assert seen == {"tf32"}
 
@@ -107,3 +109,13 @@ def test_what_cannot_be_timed_is_one_line(tmp_path, net, message):
     with pytest.raises(SuiteError, match=message):
         made(timing_order(tmp_path, net), make)
     assert not list(tmp_path.rglob("timing.*"))
+
+
+def test_a_method_that_takes_batches_of_its_own_is_not_timed(tmp_path, monkeypatch):
+    class Other:
+        pass
+
+    monkeypatch.setattr("emlc.engine.run.build_method", lambda *_: Other())
+    (method,) = timing_order(tmp_path, methods={"mlc": METHODS["mlc"]}).identity["methods"]
+    with pytest.raises(SuiteError, match="MLC does not train one student batch by batch"):
+        prepare(method, SMALL, CPU)
