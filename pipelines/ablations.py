@@ -3,20 +3,16 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from emlc.judging.cells import noise_name
 from emlc.judging.statistics import paired_difference
-from emlc.records.artefacts import atomic_path, write_text
-from emlc.records.record import COMPLETED
-from pipelines.aggregate import summaries
-from pipelines.evidence.runs import ablation_runs, gradient_runs
-from pipelines.machine.cli import Parser, run
-from pipelines.probe import Probe, probes
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings, dataset_title, method_settings
+from emlc.records.artefacts import write_text
+from emlc.records.store import Order
+from pipelines.evidence.probes import Probe, probed
+from pipelines.evidence.records import Shown, completed, place_name, shown
+from pipelines.machine.work import work
 
 COLUMNS = [
     "question", "method", "label", "reference", "n", "mean", "std", "difference", "low", "high", "p", "accuracies",
@@ -24,25 +20,31 @@ COLUMNS = [
 PARTS = ("body", "gate")
 
 
-def accuracies(settings: Settings, folder: Path) -> dict[str, dict[int, float]]:
-    """Return the test accuracy (%) of every completed run by method and seed, by the profile's selection."""
-    found: dict[str, dict[int, float]] = {}
-    for item in summaries(settings, ablation_runs(settings), folder):
-        by_seed = found.setdefault(item["run"].method, {})
-        if item["status"] == COMPLETED:
-            by_seed[item["run"].seed] = item["record"]["test_accuracy"][settings["selection"]]
+class Row(NamedTuple):
+    """A method of the ablations: what it is called, and its test accuracy (%) by seed, without those that failed."""
+
+    label: str
+    by_seed: Mapping[int, float]
+
+
+def accuracies(runs: Sequence[Shown], selection: str) -> dict[str, Row]:
+    """Return every method by its key, with the accuracies of the epochs that a rule selects."""
+    found = {run.key: Row(run.method, {}) for run in runs}
+    for run in completed(runs):
+        found[run.key].by_seed[run.seed] = run.record["test_accuracy"][selection]
     return found
 
 
-def tabulate(settings: Settings, found: Mapping[str, Mapping[int, float]]) -> pd.DataFrame:
+def tabulate(questions: Sequence[Mapping[str, Any]], found: Mapping[str, Row]) -> pd.DataFrame:
     """Return one row per question and method, the question's reference first, without a difference."""
     rows = []
-    for question in settings["ablations"]["questions"]:
+    for question in questions:
         reference = question["reference"]
         for name in (reference, *question["variants"]):
             axes = {"question": question["question"], "method": name, "reference": reference}
-            row = {**axes, "label": method_settings(settings, name)["label"], **_summary(found[name])}
-            rows.append(row | ({} if name == reference else _difference(found[name], found[reference])))
+            row = {**axes, "label": found[name].label, **_summary(found[name].by_seed)}
+            compared = name != reference
+            rows.append(row | (_difference(found[name].by_seed, found[reference].by_seed) if compared else {}))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -66,15 +68,15 @@ def _difference(by_seed: Mapping[int, float], reference: Mapping[int, float]) ->
     return {name: None if value is None else round(value, 4) for name, value in values.items()}
 
 
-def gradients(settings: Settings, found: Mapping[Run, Probe]) -> pd.DataFrame:
+def gradients(found: Sequence[tuple[Mapping[str, Any], Probe]]) -> pd.DataFrame:
     """Return the teacher's gradient norms and their ratio (supervised / meta) by run, epoch and part."""
     rows = []
-    for which, probe in found.items():
+    for run, probe in found:
         for epoch in probe.epochs:
             for part in PARTS:
                 supervised, meta = epoch[f"supervised_{part}"], epoch[f"meta_{part}"]
-                axes = {"label": method_settings(settings, which.method)["label"], "seed": which.seed}
                 norms = {"epoch": epoch["epoch"] + 1, "part": part, "supervised": supervised, "meta": meta}
+                axes = {"label": run["method"], "seed": run["seed"]}
                 rows.append(axes | norms | {"ratio": supervised / meta if meta else None})
     return pd.DataFrame(rows, columns=["label", "seed", "epoch", "part", "supervised", "meta", "ratio"])
 
@@ -98,11 +100,10 @@ state after that epoch, then the median over n = {n} seeds, in brackets the rang
 """
 
 
-def page(settings: Settings, table: pd.DataFrame, norms: pd.DataFrame) -> str:
-    """Return all tables as Markdown."""
-    column = settings["ablations"]["column"]
-    facts = {key: settings[key] for key in ("profile", "protocol", "selection")}
-    facts["where"] = f"{dataset_title(settings, column['dataset'])}, {noise_name(column['noise'], column['rate'])}"
+def page(identity: Mapping[str, Any], table: pd.DataFrame, norms: pd.DataFrame) -> str:
+    """Return all tables as Markdown; `identity` is that of the order."""
+    facts = {key: identity[key] for key in ("profile", "protocol", "selection")}
+    facts["where"] = place_name(identity["place"])
     comparisons = int((table["method"] != table["reference"]).sum())
     parts = [HEAD.format(**facts, count=comparisons, chance=0.05 * comparisons)]
     for question, rows in table.groupby("question", sort=False):
@@ -143,23 +144,15 @@ def _gradient_page(norms: pd.DataFrame) -> str:
     return f"{head}\n{wide.reset_index().to_markdown(index=False, disable_numparse=True)}\n"
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    parser = Parser("pipelines.ablations", description=__doc__)
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
-    parser.add_argument("--probes", type=Path, required=True, help="the profile's folder of probes")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder to write to")
-    args = parser.parse_args(argv)
-    settings = load_settings(args.config)
-    table = tabulate(settings, accuracies(settings, args.runs))
-    norms = gradients(settings, probes(settings, gradient_runs(settings), args.probes))
+def make(order: Order, folder: Path) -> None:
+    """Make the ablations' tables and page."""
+    found = accuracies(shown(order), order.identity["selection"])
+    table = tabulate(order.identity["questions"], found)
+    norms = gradients(probed(order))
     for name, frame in (("ablations", table), ("gradients", norms)):
-        with atomic_path(args.out / f"{name}.csv") as path:
-            frame.to_csv(path, index=False, lineterminator="\n")
-    write_text(args.out / "ablations.md", page(settings, table, norms))
-    return 0
+        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    write_text(folder / "ablations.md", page(order.identity, table, norms))
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.ablations", __doc__, "ablations", make)

@@ -1,18 +1,20 @@
 """Draw figure 3, right: what the teacher says of a clean and of a corrupted sample, and what its gate retains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from pipelines.evidence.plots import STYLES, figure_parser, new_figure, place, save_figure, styled
-from pipelines.evidence.runs import figure_runs
-from pipelines.machine.cli import run
-from pipelines.probe import probes
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import Settings, method_settings
+from emlc.records.errors import SuiteError
+from emlc.records.store import Order
+from pipelines.evidence.plots import STYLES, new_figure, save_figure, styled
+from pipelines.evidence.probes import probed
+from pipelines.evidence.records import place_name
+from pipelines.machine.work import work
 
 BINS = 20
 GROUPS = ("clean", "corrupted")
@@ -61,12 +63,12 @@ def _of_sample(arrays: Mapping[str, np.ndarray], group: str, sample: int) -> lis
     return [["sample", group, label, float(value), marks.get(label, "")] for label, value in values]
 
 
-def caption(drawn: pd.DataFrame, settings: Settings, label: str) -> str:
+def caption(drawn: pd.DataFrame, place: Mapping[str, Any], label: str) -> str:
     """Return the caption."""
     clean, corrupted = (int(drawn.loc[drawn["group"] == group, "n"].iloc[0]) for group in GROUPS)
     mean = drawn[drawn["panel"] == "mean"].set_index(["group", "note"])["value"]
     return (
-        f"Figure 3 (right) on {place(settings, 'fig3')}: {label}, one seed, after the last epoch. Left and middle: the "
+        f"Figure 3 (right) on {place_name(place)}: {label}, one seed, after the last epoch. Left and middle: the "
         "corrected label of the typical sample of each group, that with the group's median probability of its true "
         f"class. Right: retain weights, n = {clean} samples with a right label, n = {corrupted} with a wrong one. On "
         f"average the corrected label gives the true class {mean['clean', 'true']:.2f} where the label is right; where "
@@ -76,8 +78,8 @@ def caption(drawn: pd.DataFrame, settings: Settings, label: str) -> str:
 
 
 @styled
-def draw(drawn: pd.DataFrame, out: Path, settings: Settings, label: str) -> None:
-    """Draw the figure and write its files to `out`."""
+def draw(drawn: pd.DataFrame) -> Figure:
+    """Return the figure."""
     figure, panels = new_figure(7.8, 2.9, panels=3)
     for axes, group, style in zip(panels, GROUPS, STYLES, strict=False):
         rows = drawn[(drawn["panel"] == "sample") & (drawn["group"] == group)]
@@ -92,10 +94,10 @@ def draw(drawn: pd.DataFrame, out: Path, settings: Settings, label: str) -> None
         panels[2].bar(rows["x"].astype(float), rows["value"], width=1 / BINS, align="edge", label=name, **look)
     panels[2].set(title="The gate", xlabel="Retain weight of the given label", ylabel="Samples (%)", xlim=(0, 1))
     panels[2].legend(loc="upper right")
-    save_figure(figure, drawn, caption(drawn, settings, label), out, "fig3")
+    return figure
 
 
-def _bars(axes: "mpl.axes.Axes", rows: pd.DataFrame, colour: str) -> None:
+def _bars(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     """Bars by class; the marks stand above, or they would be lost on a bar of no height."""
     rows = rows.astype({"x": int})  # of object type beside the words of other panels
     axes.bar(rows["x"], rows["value"], color=colour, width=0.8)
@@ -105,14 +107,20 @@ def _bars(axes: "mpl.axes.Axes", rows: pd.DataFrame, colour: str) -> None:
         axes.annotate(lines, (label, value), (0, 2), textcoords="offset points", ha="center", va="bottom", fontsize=8)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    args = figure_parser("pipelines.corrections", __doc__, "probes").parse_args(argv)
-    settings = load_settings(args.config)
-    ((which, probe),) = probes(settings, figure_runs(settings, "fig3")[:1], args.probes).items()
-    draw(tidy(probe.arrays), args.out, settings, method_settings(settings, which.method)["label"])
-    return 0
+def make(order: Order, folder: Path) -> None:
+    """Make figure 3.
+
+    Raises
+    ------
+    SuiteError
+        If the method's teacher has no gate.
+    """
+    run, probe = probed(order)[0]
+    if not len(probe.arrays["retained"]):
+        raise SuiteError(f"figure 3 shows a teacher's gate and {run['method']} has none; name an EMLC in the profile")
+    drawn = tidy(probe.arrays)
+    save_figure(draw(drawn), drawn, caption(drawn, order.identity["place"], run["method"]), folder, "fig3")
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.corrections", __doc__, "figures", make)

@@ -1,20 +1,21 @@
 """Draw figure 4: t-SNE of the students' features of the test images, with a number for how well classes part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
+from emlc.records.store import Order
 from emlc.tasks.seeds import derive_seed
-from pipelines.evidence.plots import count, figure_parser, new_figure, place, save_figure, styled
-from pipelines.evidence.runs import figure_runs
-from pipelines.machine.cli import run
-from pipelines.probe import Probe, probes
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import Settings, method_settings
+from pipelines.evidence.plots import count, new_figure, save_figure, styled
+from pipelines.evidence.probes import Probe, probed
+from pipelines.evidence.records import place_name
+from pipelines.machine.work import work
 
 PERPLEXITY = 30
 COLOURS = (
@@ -41,24 +42,20 @@ def plane(features: np.ndarray, seed: int) -> np.ndarray:
     return TSNE(perplexity=perplexity, init="pca", random_state=state).fit_transform(features.astype(np.float64))
 
 
-def embedded(probe: Probe, label: str) -> pd.DataFrame:
+def embedded(run: Mapping[str, Any], probe: Probe) -> pd.DataFrame:
     """Return one line per test image, with the silhouette score of the classes among the features and on the plane."""
     features, classes = probe.arrays["embeddings"], probe.arrays["test_labels"]
-    points = plane(features, probe.run.seed)
-    table = pd.DataFrame({"method": label, "seed": probe.run.seed, "x": points[:, 0], "y": points[:, 1]})
+    points = plane(features, run["seed"])
+    table = pd.DataFrame({"method": run["method"], "seed": run["seed"], "x": points[:, 0], "y": points[:, 1]})
     table["class"] = classes
     table["silhouette"] = round(float(silhouette_score(features.astype(np.float64), classes)), 4)
     table["silhouette_tsne"] = round(float(silhouette_score(points.astype(np.float64), classes)), 4)
     return table[COLUMNS].round({"x": 4, "y": 4})
 
 
-def embeddings(settings: Settings, folder: Path) -> pd.DataFrame:
-    """Return what the figure draws."""
-    found = probes(settings, figure_runs(settings, "fig4"), folder)
-    return pd.concat(
-        [embedded(probe, method_settings(settings, run.method)["label"]) for run, probe in found.items()],
-        ignore_index=True,
-    )
+def embeddings(order: Order) -> pd.DataFrame:
+    """Return what the figure draws, of every probed run."""
+    return pd.concat([embedded(run, probe) for run, probe in probed(order)], ignore_index=True)
 
 
 def scores(drawn: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +63,7 @@ def scores(drawn: pd.DataFrame) -> pd.DataFrame:
     return drawn.drop_duplicates(["method", "seed"])[["method", "seed", "silhouette", "silhouette_tsne"]]
 
 
-def caption(drawn: pd.DataFrame, settings: Settings) -> str:
+def caption(drawn: pd.DataFrame, place: Mapping[str, Any]) -> str:
     """Return the caption."""
     by_seed = scores(drawn)
     told = "; ".join(
@@ -74,7 +71,7 @@ def caption(drawn: pd.DataFrame, settings: Settings) -> str:
         for method, rows in by_seed.groupby("method", sort=False)
     )
     return (
-        f"Figure 4 on {place(settings, 'fig4')}: t-SNE (perplexity {PERPLEXITY}, PCA start, same seed) of the "
+        f"Figure 4 on {place_name(place)}: t-SNE (perplexity {PERPLEXITY}, PCA start, same seed) of the "
         f"students' features of the n = {len(drawn) // len(by_seed)} test images after the last epoch, for seed "
         f"{by_seed['seed'].iloc[0]}; digits and colours are true classes. Mean silhouette score of the classes among "
         f"the features (on the plane) over {count(by_seed['seed'].nunique(), 'seed')}: {told}; 1 is perfectly parted, "
@@ -83,8 +80,8 @@ def caption(drawn: pd.DataFrame, settings: Settings) -> str:
 
 
 @styled
-def draw(drawn: pd.DataFrame, out: Path, settings: Settings) -> None:
-    """Draw the first seed's figure and write its files to `out`."""
+def draw(drawn: pd.DataFrame) -> Figure:
+    """Return the first seed's figure."""
     methods = list(dict.fromkeys(drawn["method"]))
     figure, panels = new_figure(3.7 * len(methods), 3.9, panels=len(methods))
     for axes, method in zip(panels, methods, strict=True):
@@ -97,16 +94,14 @@ def draw(drawn: pd.DataFrame, out: Path, settings: Settings) -> None:
         others = scores(drawn[drawn["method"] == method])["silhouette"]
         told = f"{others.min():.2f} to {others.max():.2f} over {count(len(others), 'seed')}"
         axes.set_title(f"{method}: silhouette {rows['silhouette'].iloc[0]:.2f}\n({told})")
-    save_figure(figure, drawn, caption(drawn, settings), out, "fig4")
+    return figure
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    args = figure_parser("pipelines.embeddings", __doc__, "probes").parse_args(argv)
-    settings = load_settings(args.config)
-    draw(embeddings(settings, args.probes), args.out, settings)
-    return 0
+def make(order: Order, folder: Path) -> None:
+    """Make figure 4."""
+    drawn = embeddings(order)
+    save_figure(draw(drawn), drawn, caption(drawn, order.identity["place"]), folder, "fig4")
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.embeddings", __doc__, "figures", make)

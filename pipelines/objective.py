@@ -1,15 +1,16 @@
 """Draw figure 5: the meta-objective (the student's clean loss after the look-ahead) by training iteration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from pipelines.evidence.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
-from pipelines.evidence.runs import completed, figure_runs
-from pipelines.machine.cli import run
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import Settings, method_settings, run_spec
+from emlc.records.store import Order
+from pipelines.evidence.plots import STYLES, count, new_figure, save_figure, styled
+from pipelines.evidence.records import Shown, completed, place_name, shown
+from pipelines.machine.work import work
 
 COLUMNS = ["method", "seed", "epoch", "iteration", "meta_objective"]
 SHOWN_BY_THE_PAPER = 2
@@ -19,20 +20,20 @@ MARKS = 12
 """Markers on each line."""
 
 
-def objectives(settings: Settings, folder: Path) -> pd.DataFrame:
-    """Return the meta-objective of every step of the figure's epochs, from the runs' ``steps.csv``.
+def objectives(runs: Sequence[Shown], epochs: int) -> pd.DataFrame:
+    """Return the meta-objective of every step of the first epochs of the runs that completed (``steps.csv``).
 
     An iteration is one student update, so a step of EMLC counts `look_ahead` of them.
     """
-    epochs = settings["figures"]["fig5"]["epochs"]
-    tables = []
-    for which in completed(settings, figure_runs(settings, "fig5"), folder):
-        steps = pd.read_csv(folder / which.folder / "steps.csv")
-        label = method_settings(settings, which.method)["label"]
-        look_ahead = run_spec(settings, which)["options"].get("look_ahead", 1)
-        steps = steps[steps["epoch"] < epochs].assign(method=label, seed=which.seed)
-        tables.append(steps.assign(iteration=(steps["step"] + 1) * look_ahead)[COLUMNS])
+    tables = [_objective(run, epochs) for run in completed(runs)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def _objective(run: Shown, epochs: int) -> pd.DataFrame:
+    steps = pd.read_csv(run.folder / "steps.csv")
+    look_ahead = run.record["config"]["options"].get("look_ahead", 1)
+    steps = steps[steps["epoch"] < epochs].assign(method=run.method, seed=run.seed)
+    return steps.assign(iteration=(steps["step"] + 1) * look_ahead)[COLUMNS]
 
 
 def bands(tidy: pd.DataFrame) -> pd.DataFrame:
@@ -41,13 +42,12 @@ def bands(tidy: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(mean="mean", least="min", greatest="max", n="count").reset_index()
 
 
-def caption(tidy: pd.DataFrame, settings: Settings) -> str:
+def caption(tidy: pd.DataFrame, place: Mapping[str, Any], epochs: int) -> str:
     """Return the caption."""
-    figure = settings["figures"]["fig5"]
     return (
-        f"Figure 5 on {place(settings, 'fig5')}: the "
-        f"meta-objective, Cross-Entropy of the student after the look-ahead on the clean batch, in the first "
-        f"{figure['epochs']} epochs; mean and range over {count(tidy['seed'].nunique(), 'seed')}; an iteration is one "
+        f"Figure 5 on {place_name(place)}: the meta-objective, Cross-Entropy of the student after the look-ahead on "
+        f"the clean batch, in the first {epochs} epochs; mean and range over "
+        f"{count(tidy['seed'].nunique(), 'seed')}; an iteration is one "
         f"update of the student. The paper shows {SHOWN_BY_THE_PAPER} epochs (dotted line) of Clothing1M. MLC "
         "evaluates it on half of each clean batch and trains the student on the other half; EMLC's student never "
         "trains on clean images."
@@ -55,8 +55,8 @@ def caption(tidy: pd.DataFrame, settings: Settings) -> str:
 
 
 @styled
-def draw(tidy: pd.DataFrame, path: Path, settings: Settings) -> None:
-    """Draw the figure and write its files to `path`."""
+def draw(tidy: pd.DataFrame, epochs: int) -> Figure:
+    """Return the figure."""
     figure, (axes,) = new_figure(6.0, 3.4)
     summary = bands(tidy)
     for style, method in zip(STYLES, dict.fromkeys(tidy["method"]), strict=False):
@@ -65,21 +65,20 @@ def draw(tidy: pd.DataFrame, path: Path, settings: Settings) -> None:
         marks = {"marker": style.marker, "markevery": max(1, len(rows) // MARKS), "ms": 4.5, "mec": "white", "mew": 0.6}
         axes.plot(rows["iteration"], rows["mean"], color=style.colour, ls=style.line, lw=1.3, label=method, **marks)
     if not tidy.empty:
-        per_epoch = tidy["iteration"].max() / settings["figures"]["fig5"]["epochs"]
+        per_epoch = tidy["iteration"].max() / epochs
         axes.axvline(SHOWN_BY_THE_PAPER * per_epoch, color="0.4", ls=":", lw=1)
     axes.set(xlabel="Iteration (student updates)", ylabel="Meta-objective (nats)", ylim=(0, None))
     axes.margins(x=0.01)
     axes.legend(title=f"mean and range, {count(tidy['seed'].nunique(), 'seed')}")
-    save_figure(figure, tidy, caption(tidy, settings), path, "fig5")
+    return figure
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    args = figure_parser("pipelines.objective", __doc__, "runs").parse_args(argv)
-    settings = load_settings(args.config)
-    draw(objectives(settings, args.runs), args.out, settings)
-    return 0
+def make(order: Order, folder: Path) -> None:
+    """Make figure 5."""
+    epochs, place = order.identity["epochs"], order.identity["place"]
+    tidy = objectives(shown(order), epochs)
+    save_figure(draw(tidy, epochs), tidy, caption(tidy, place, epochs), folder, "fig5")
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.objective", __doc__, "figures", make)

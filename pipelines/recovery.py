@@ -1,16 +1,17 @@
 """Draw figure 1: how many noisy labels the teacher recovers, of all and of the wrong ones, by epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from pipelines.evidence.plots import STYLES, count, figure_parser, new_figure, place, save_figure, styled
-from pipelines.evidence.runs import figure_runs
-from pipelines.machine.cli import run
-from pipelines.probe import probes
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import Settings, method_settings
+from emlc.records.store import Order
+from pipelines.evidence.plots import STYLES, count, new_figure, save_figure, styled
+from pipelines.evidence.probes import probed
+from pipelines.evidence.records import place_name
+from pipelines.machine.work import work
 
 MEASURES = {"recovery": "All noisy labels", "wrong_recovery": "Wrong noisy labels"}
 LINES = {"recovery": "-", "wrong_recovery": (0, (4, 2))}
@@ -19,21 +20,21 @@ LINES = {"recovery": "-", "wrong_recovery": (0, (4, 2))}
 COLUMNS = ["method", "seed", "epoch", *MEASURES, "given_right"]
 
 
-def recoveries(settings: Settings, folder: Path) -> pd.DataFrame:
+def recoveries(order: Order) -> pd.DataFrame:
     """Return both shares (%) of every probed run and epoch, and how many given labels are right to begin with."""
     rows = []
-    for which, probe in probes(settings, figure_runs(settings, "fig1"), folder).items():
+    for run, probe in probed(order):
         right = 100 * float((probe.arrays["noisy_labels"] == probe.arrays["true_labels"]).mean())
-        axes = {"method": method_settings(settings, which.method)["label"], "seed": which.seed}
+        axes = {"method": run["method"], "seed": run["seed"]}
         shares = [{name: row[name] for name in MEASURES} for row in probe.epochs]
         rows += [axes | {"epoch": i + 1, **share, "given_right": round(right, 6)} for i, share in enumerate(shares)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def caption(tidy: pd.DataFrame, settings: Settings) -> str:
+def caption(tidy: pd.DataFrame, place: Mapping[str, Any]) -> str:
     """Return the caption."""
     return (
-        f"Figure 1 on {place(settings, 'fig1')}: share of the noisy samples whose corrected label is right, its most "
+        f"Figure 1 on {place_name(place)}: share of the noisy samples whose corrected label is right, its most "
         "probable class being the true one. Left (solid): of all noisy samples; the grey line is the share of given "
         "labels that are right. Right (dashed): of the samples whose given label is wrong. After every epoch, on "
         "images without augmentation, networks in evaluation mode; mean and range over "
@@ -42,8 +43,8 @@ def caption(tidy: pd.DataFrame, settings: Settings) -> str:
 
 
 @styled
-def draw(tidy: pd.DataFrame, out: Path, settings: Settings) -> None:
-    """Draw the figure and write its files to `out`."""
+def draw(tidy: pd.DataFrame) -> Figure:
+    """Return the figure."""
     figure, panels = new_figure(7.2, 3.3, panels=2)
     methods = list(dict.fromkeys(tidy["method"]))
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
@@ -63,16 +64,14 @@ def draw(tidy: pd.DataFrame, out: Path, settings: Settings) -> None:
     handles, labels = panels[0].get_legend_handles_labels()
     title = f"mean and range, {count(tidy['seed'].nunique(), 'seed')}"
     figure.legend(handles, labels, loc="outside lower center", ncols=4, title=title)
-    save_figure(figure, tidy, caption(tidy, settings), out, "fig1")
+    return figure
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    args = figure_parser("pipelines.recovery", __doc__, "probes").parse_args(argv)
-    settings = load_settings(args.config)
-    draw(recoveries(settings, args.probes), args.out, settings)
-    return 0
+def make(order: Order, folder: Path) -> None:
+    """Make figure 1."""
+    tidy = recoveries(order)
+    save_figure(draw(tidy), tidy, caption(tidy, order.identity["place"]), folder, "fig1")
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.recovery", __doc__, "figures", make)

@@ -13,20 +13,14 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from emlc.data import Arrays
-from emlc.data.store import load_arrays
 from emlc.judging.cells import noise_name
-from emlc.noise.matrices import KINDS, expected_wrong_rate
+from emlc.noise.matrices import expected_wrong_rate
 from emlc.records.artefacts import write_text
-from emlc.tasks.draw import Task
+from emlc.records.store import Order
+from emlc.tasks.draw import Task, load_task
 from emlc.tasks.splits import overlap_counts, released_split
-from pipelines.inject import draw_task
-from pipelines.machine.cli import Parser
-from pipelines.machine.cli import run as run_step
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, Run, Settings, dataset_title
+from pipelines.machine.work import work
 
-PROTOCOLS = ("paper", "released")
 COLUMNS = (
     *("dataset", "noise_type", "noise_rate", "protocol", "seed", "clean", "validation", "noisy", "clean_in_noisy"),
     *("validation_in_noisy", "clean_in_validation", "clean_labels_used", "wrong_in_shared", "expected_rate"),
@@ -34,8 +28,6 @@ COLUMNS = (
 )
 PAPERS_CLASSES = {"CIFAR-10": (10, 5000, 100), "CIFAR-100": (100, 500, 10)}
 """The paper's data sets: classes, training images of each, clean images of each (section 4.1)."""
-
-EVERY_METHOD = ""
 
 ABOUT = """\
 *Shared* counts images of the clean (or validation) set that are in the noisy set too, where they carry a noisy label.
@@ -53,27 +45,26 @@ How many images the released split's sets share depends on nothing but the class
 CIFAR-10 and CIFAR-100 without their images."""
 
 
-def audit(settings: Settings, folder: Path) -> list[dict[str, Any]]:
-    """Return one line per column, seed and protocol of a profile.
-
-    Parameters
-    ----------
-    settings : dict
-    folder : Path
-        Holds ``<dataset>.npz`` (pipelines.prepare).
+def audit(order: Order) -> list[dict[str, Any]]:
+    """Return one line per column, protocol and seed of a profile.
 
     Raises
     ------
     SuiteError
-        If a dataset is missing or a split impossible.
+        If a task is missing or damaged.
     """
-    data = {name: load_arrays(folder / f"{name}.npz") for name in {c["dataset"] for c in settings["columns"]}}
-    return [
-        _line(settings, protocol, data[column["dataset"]], Run(EVERY_METHOD, *_place(column), seed))
-        for column in settings["columns"]
-        for protocol in PROTOCOLS
-        for seed in settings["seeds"]
-    ]
+    return [_line(entry, _task(order, entry["task"])) for entry in order.identity["tasks"]]
+
+
+def _task(order: Order, identifier: str) -> Task:
+    return load_task(order.beside("tasks", identifier) / "task.npz")
+
+
+def _line(entry: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    axes = {"dataset": entry["dataset"], "noise_type": entry["noise"], "noise_rate": entry["rate"]}
+    which = {"protocol": entry["protocol"], "seed": entry["seed"]}
+    # The task of a column with given labels shows its split alone (pipelines.workflow.pages).
+    return {**axes, **which, **_counts(task), **(_rates(task) if entry["drawn"] else {})}
 
 
 def papers_data(seeds: Sequence[int], known: Sequence[str]) -> list[dict[str, Any]]:
@@ -90,19 +81,6 @@ def _counts_of_sizes(classes: int, images: int, per_class: int, seed: int) -> di
     split = released_split(np.repeat(np.arange(classes), images), per_class, seed)
     sizes = {name: len(getattr(split, name)) for name in ("clean", "validation", "noisy")}
     return {**sizes, **overlap_counts(split)}
-
-
-def _place(column: Mapping[str, Any]) -> tuple[str, str, float]:
-    return column["dataset"], column["noise"], column["rate"]
-
-
-def _line(settings: Settings, protocol: str, data: tuple[Arrays, str], run: Run) -> dict[str, Any]:
-    axes = {"dataset": dataset_title(settings, run.dataset), "noise_type": run.noise, "noise_rate": run.rate}
-    drawn = run.noise in KINDS
-    # The split is the same for every noise; labels that are given, not drawn, are no matter of the protocol.
-    which = run if drawn else run._replace(noise="sym", rate=0.0)
-    task = draw_task({**settings, "protocol": protocol}, *data, which)
-    return {**axes, "protocol": protocol, "seed": run.seed, **_counts(task), **(_rates(task) if drawn else {})}
 
 
 def _counts(task: Task) -> dict[str, int]:
@@ -170,21 +148,13 @@ def _range(group: Sequence[Mapping[str, Any]], name: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    parser = Parser("pipelines.splits", description="Audit the clean, noisy and validation sets under both protocols.")
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared arrays (pipelines.prepare)")
-    parser.add_argument("--csv", type=Path, required=True, help="one line per column, protocol and seed")
-    parser.add_argument("--md", type=Path, required=True, help="the same as a page")
-    args = parser.parse_args(argv)
-    settings = load_settings(args.config)
-    lines = audit(settings, args.data)
-    lines += papers_data(settings["seeds"], [line["dataset"] for line in lines])
-    write_text(args.csv, as_csv(lines))
-    write_text(args.md, as_markdown(lines))
-    return 0
+def make(order: Order, folder: Path) -> None:
+    """Make the audit of the splits."""
+    lines = audit(order)
+    lines += papers_data(order.identity["seeds"], [line["dataset"] for line in lines])
+    write_text(folder / "splits.csv", as_csv(lines))
+    write_text(folder / "splits.md", as_markdown(lines))
 
 
 if __name__ == "__main__":
-    run_step(main)
+    work("pipelines.splits", __doc__, "splits", make)

@@ -1,9 +1,9 @@
 """Time whole methods through the engine (section 4.3): seconds per iteration and per epoch, ratios, peak memory."""
 
-import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from emlc.data.base import Arrays
-from emlc.records.artefacts import atomic_path, write_text
+from emlc.records.artefacts import write_text
 from emlc.records.errors import SuiteError
-from pipelines.machine.cli import Parser, run
+from emlc.records.store import Order
 from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, method_settings, method_spec, split_of
+from pipelines.machine.work import work
+from pipelines.page.timing import as_markdown
+from pipelines.profile.places import ROOT
 
 if TYPE_CHECKING:
     import torch
@@ -25,18 +26,13 @@ if TYPE_CHECKING:
     from emlc.engine.run import Recipe
 
 CLASSES = 10
-METHODS = ("cross-entropy", "mlc", "mlc-double-backward", "emlc-k1", "emlc-k5")
 AGAINST = ("mlc", "mlc-double-backward")
-"""Methods that the others' speed is compared with."""
-
-PUBLISHED = ROOT / "published" / "timing.csv"
-"""Hours per epoch of Clothing1M on an A6000 (section 4.3)."""
-PUBLISHED_BASE = "MLC (double backward)"
+"""Methods that the others' speed is compared with, by their keys."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """What is timed: a student, its images, and how many of them make an epoch."""
+class Net:
+    """What is timed: a student, its images, and how many of them make an epoch (a profile's ``timing.nets``)."""
 
     title: str
     model: dict[str, Any]
@@ -44,87 +40,86 @@ class Case:
     side: int
     batch: int
     epoch_images: int
-    repeats: int = 1
-    """How often a round repeats its iterations: small ones are over before a clock tells them apart."""
+    repeats: int
 
 
-CASES = (
-    Case("embedded net (cnn-small, 8x8x1)", {"name": "cnn-small"}, 1, 8, 28, 1407, repeats=8),
-    Case("ResNet-18, width 16 (32x32x3)", {"name": "resnet18", "width": 16}, 3, 32, 16, 49_000),
-)
-"""The embedded profile's student and batch, and a ResNet that one core can time."""
-
-
-def synthetic(case: Case) -> Arrays:
-    """Return random images in the case's shape: what a step costs does not depend on what they show."""
+def synthetic(net: Net) -> Arrays:
+    """Return random images in the net's shape: what a step costs does not depend on what they show."""
     rng = np.random.default_rng(0)
-    per_class = math.ceil(12 * case.batch / CLASSES)
+    per_class = math.ceil(12 * net.batch / CLASSES)
     labels = np.repeat(np.arange(CLASSES), per_class)
-    images = rng.integers(0, 256, (len(labels), case.side, case.side, case.channels), dtype=np.uint8)
+    images = rng.integers(0, 256, (len(labels), net.side, net.side, net.channels), dtype=np.uint8)
     return Arrays(images, labels, images[:CLASSES], labels[:CLASSES], tuple(f"class {i}" for i in range(CLASSES)))
 
 
-def prepare(settings: Settings, name: str, case: Case, device: "torch.device") -> "StudentMethod":
-    """Return a method of the profile in its initial state, for the case's student and images."""
+def prepare(method: Mapping[str, Any], net: Net, device: "torch.device") -> "StudentMethod":
+    """Return a method of an order's identity in its initial state, for a net and its images.
+
+    Raises
+    ------
+    SuiteError
+        If it does not train one student batch by batch.
+    """
+    from emlc.engine.contract import StudentMethod
     from emlc.engine.run import build_method
     from emlc.tasks.draw import TaskSpec, make_task
 
-    recipe, arrays = recipe_of(settings, name, case), synthetic(case)
+    recipe, arrays = recipe_of(method["recipe"], net), synthetic(net)
     spec = TaskSpec(
         dataset="synthetic",
         data_sha256="0" * 64,
         kind="sym",
         rate=0.5,
         sampling="per-label",
-        split=split_of(settings, name),
-        clean_per_class=math.ceil(case.batch / CLASSES),
+        split=method["split"],
+        clean_per_class=math.ceil(net.batch / CLASSES),
     )
     task = make_task(arrays, spec, None, seed=0)
-    method = build_method(recipe, task, arrays, device)
-    method.begin_epoch(0)
-    return method
+    built = build_method(recipe, task, arrays, device)
+    if not isinstance(built, StudentMethod):
+        raise SuiteError(f"{method['label']} does not train one student batch by batch; leave it out of the timing")
+    built.begin_epoch(0)
+    return built
 
 
-def recipe_of(settings: Settings, name: str, case: Case) -> "Recipe":
-    """Return how the profile trains a method, with the case's student and batch."""
-    from emlc.data.image_folder import ImageFolder
-    from pipelines.experiment import build_recipe
+def recipe_of(recipe: Mapping[str, Any], net: Net) -> "Recipe":
+    """Return how the profile trains a method, with a net, its batch and images instead of a data set's."""
+    from pipelines.training.runs import build_recipe
 
-    spec = method_spec(settings, name) | {"model": case.model, "crop_padding": max(1, case.side // 8)}
-    spec |= {"padding": "zero", "auto_augment": "cifar10"}
-    spec["training"] |= {"epochs": 1, "batch_size": case.batch}
-    mean, std = (0.5,) * case.channels, (0.25,) * case.channels
-    images = ImageFolder("synthetic", (), mean=mean, std=std, flips=case.channels == 3)
-    return build_recipe(spec, images, seed=0)
+    images = {"mean": [0.5] * net.channels, "std": [0.25] * net.channels, "flips": net.channels == 3}
+    augmented = {"crop_padding": max(1, net.side // 8), "padding": "zero", "auto_augment": "cifar10"}
+    training = {**recipe["training"], "epochs": 1, "batch_size": net.batch}
+    return build_recipe({**recipe, **images, **augmented, "model": net.model, "training": training, "seed": 0})
 
 
-def measure(settings: Settings, case: Case, names: Sequence[str], rounds: int, device: "torch.device") -> pd.DataFrame:
+def measure(methods: Sequence[Mapping[str, Any]], net: Net, rounds: int, device: "torch.device") -> pd.DataFrame:
     """Return one row per method and round: milliseconds of one iteration (one student update), and peak memory."""
     from emlc.models.precision import matrix_products
     from pipelines.machine.stopwatch import interleaved, peak_bytes
 
-    prepared = {name: prepare(settings, name, case, device) for name in names}
-    updates = case.repeats * math.lcm(*(method.noisy.size // case.batch for method in prepared.values()))
+    prepared = {method["key"]: prepare(method, net, device) for method in methods}
+    per_step = {key: method.noisy.size // net.batch for key, method in prepared.items()}
+    updates = net.repeats * math.lcm(*per_step.values())
 
-    def work(name: str) -> None:
-        method = prepared[name]
+    def work(key: str) -> None:
+        method = prepared[key]
         with matrix_products(method.setting.training.precision):
-            for _ in range(updates // (method.noisy.size // case.batch)):
+            for _ in range(updates // per_step[key]):
                 method.step()
 
-    works = {name: (lambda name=name: work(name)) for name in names}
+    works = {key: partial(work, key) for key in prepared}
     seconds = interleaved(works, rounds, warm_up=2, device=device)
     rows = [
-        {"net": case.title, "method": method_settings(settings, name)["label"], "round": number}
+        {"net": net.title, "method": method["label"], "round": number}
         | {"iteration_ms": 1000 * taken / updates, "peak_mib": peak / 2**20}
-        for name in names
-        for peak in [peak_bytes(works[name], device)]
-        for number, taken in enumerate(seconds[name])
+        for method in methods
+        for peak in [peak_bytes(works[method["key"]], device)]
+        for number, taken in enumerate(seconds[method["key"]])
     ]
     return pd.DataFrame(rows)
 
 
-def summarise(measured: pd.DataFrame, case: Case, against: Sequence[str]) -> pd.DataFrame:
+def summarise(measured: pd.DataFrame, net: Net, against: Sequence[str]) -> pd.DataFrame:
     """Return one row per method: medians and quartiles, and how many times faster than others, paired by round."""
     from pipelines.machine.stopwatch import spread
 
@@ -132,8 +127,8 @@ def summarise(measured: pd.DataFrame, case: Case, against: Sequence[str]) -> pd.
     rows = []
     for label in by_round.columns:
         time = spread(by_round[label].to_numpy())
-        row = {"net": case.title, "batch": case.batch, "method": label, "n": time.n}
-        row |= _columns("iteration_ms", time) | {"epoch_s": time.median / 1000 * (case.epoch_images // case.batch)}
+        row = {"net": net.title, "batch": net.batch, "method": label, "n": time.n}
+        row |= _columns("iteration_ms", time) | {"epoch_s": time.median / 1000 * (net.epoch_images // net.batch)}
         for other in against:
             row |= _columns(f"times faster than {other}", spread((by_round[other] / by_round[label]).to_numpy()))
         rows.append(row | {"peak_mib": measured.loc[measured["method"] == label, "peak_mib"].iloc[0]})
@@ -144,107 +139,32 @@ def _columns(name: str, values: Any) -> dict[str, float]:
     return {name: values.median, f"{name} (q1)": values.lower, f"{name} (q3)": values.upper}
 
 
-PROTOCOL = """\
-## Protocol
-
-- An iteration is one update of the student on one noisy batch, through the engine: the batch is drawn and augmented,
-  the method's `step` does all the rest. A step of EMLC with k = 5 is five iterations. Evaluation is not in it.
-- Same student, same batch (noisy and clean alike), same random images, {threads} CPU thread(s), device {device}.
-- All methods take turns: one round times {updates} iterations of each ({repeats} times as many of the small net), in
-  rotating order, after two rounds of warm-up that do not count; the device is waited for before every reading of the
-  clock. n is the number of rounds.
-- Shown are the median and, in brackets, the quartiles. Ratios are taken within a round and then summarised. An epoch is
-  the median iteration times the full batches of an epoch, which was not run: {epochs}.
-- Peak memory is that of tensors during such a round above what is alive before them (weights, optimiser
-  states), from the {source}; what libraries allocate past PyTorch is unmeasured.
-- `MLC` gets its meta-gradient from forward products, as EMLC does here. `MLC (double backward)` takes the very same
-  steps but computes them as the public code (microsoft/MLC) does, clean gradient before each step included.
-"""
-
-
-def page(table: pd.DataFrame, facts: Mapping[str, Any], against: Sequence[str]) -> str:
-    """Return the table as Markdown with its protocol and the paper's ratios."""
-    parts = ["# Computation time (section 4.3)\n"]
-    for net, rows in table.groupby("net", sort=False):
-        shown = pd.DataFrame({"Method": rows["method"], "ms per iteration": _bracketed(rows, "iteration_ms", 2)})
-        shown["s per epoch"] = rows["epoch_s"].map("{:.3g}".format)
-        for other in against:
-            shown[f"times faster than {other}"] = _bracketed(rows, f"times faster than {other}", 2)
-        shown["peak memory (MiB)"] = rows["peak_mib"].map("{:.1f}".format)
-        shown["n"] = rows["n"]
-        parts.append(f"## {net}, batch {rows['batch'].iloc[0]}\n\n{shown.to_markdown(index=False)}\n")
-    published = pd.read_csv(PUBLISHED).set_index("method")["hours_per_epoch"]
-    hours = "; ".join(f"{name} {value} h" for name, value in published.items())
-    ratios = published[PUBLISHED_BASE] / published.drop(PUBLISHED_BASE)
-    told = " and ".join(f"{value:.2f} times for {name}" for name, value in ratios.items())
-    parts.append(
-        f"The paper reports, for one epoch of Clothing1M on an A6000: {hours}. As a ratio, MLC takes {told}. Its hours "
-        "depend on its machine, data and batches and are compared with nothing here.\n"
-    )
-    return "\n".join([*parts, PROTOCOL.format(**facts)])
-
-
-def _bracketed(rows: pd.DataFrame, name: str, digits: int) -> list[str]:
-    values = zip(rows[name], rows[f"{name} (q1)"], rows[f"{name} (q3)"], strict=True)
-    return [f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]" for middle, low, high in values]
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    args = _parser().parse_args(argv)
+def make(order: Order, folder: Path) -> None:
+    """Make the table of times and its page."""
     use_reproducible_kernels()
-    cases = _cases(args)
-    settings = load_settings(args.config)
-    device = open_device(args.device, args.threads)
-    against = [method_settings(settings, name)["label"] for name in AGAINST if name in args.methods]
-    tables = [summarise(measure(settings, case, args.methods, args.rounds, device), case, against) for case in cases]
-    table = pd.concat(tables, ignore_index=True)
-    look_aheads = [method_spec(settings, name)["options"].get("look_ahead", 1) for name in args.methods]
-    facts = {"threads": args.threads, "device": device_name(device), "updates": math.lcm(*look_aheads)}
-    facts["repeats"] = max(case.repeats for case in cases)
-    facts["epochs"] = "; ".join(f"{case.epoch_images:,} noisy images for the {case.title}" for case in cases)
-    facts["source"] = "CUDA allocator's peak" if device.type == "cuda" else "allocations that PyTorch's profiler sees"
-    with atomic_path(args.out / "timing.csv") as path:
-        table.assign(device=facts["device"]).round(6).to_csv(path, index=False, lineterminator="\n")
-    write_text(args.out / "timing.md", page(table, facts, against))
-    return 0
+    identity = order.identity
+    methods, nets = identity["methods"], [Net(**net) for net in identity["nets"]]
+    device = open_device(identity["device"], identity["threads"])
+    against = [method["label"] for method in methods if method["key"] in AGAINST]
+    tables = [summarise(measure(methods, net, identity["rounds"], device), net, against) for net in nets]
+    table = pd.concat(tables, ignore_index=True).assign(device=device_name(device))
+    table.round(6).to_csv(folder / "timing.csv", index=False, lineterminator="\n")
+    published = pd.read_csv(ROOT / identity["published"]["file"])
+    write_text(folder / "timing.md", as_markdown(table, _facts(identity, nets, device), against, published))
 
 
-def _cases(args: argparse.Namespace) -> list[Case]:
-    """The built-in cases, or the one that the command line describes.
-
-    Raises
-    ------
-    SuiteError
-        If a number is too small to time anything.
-    """
-    for name, least in (("rounds", 1), ("batch", 2), ("side", 1), ("channels", 1), ("epoch_images", 1), ("threads", 1)):
-        if getattr(args, name) < least:
-            raise SuiteError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least {least}")
-    if args.model is None:
-        return list(CASES)
-    model = {"name": args.model} | ({} if args.width is None else {"width": args.width})
-    shape = f"{args.side}x{args.side}x{args.channels}"
-    width = "" if args.width is None else f", width {args.width}"
-    return [Case(f"{args.model}{width} ({shape})", model, args.channels, args.side, args.batch, args.epoch_images)]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser("pipelines.timing", description=__doc__)
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile with the methods")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="keys of its methods or variants")
-    parser.add_argument("--model", help="time this backbone instead of the built-in cases, e.g. resnet34")
-    parser.add_argument("--width", type=int, help="the backbone's width, where it has one")
-    parser.add_argument("--batch", type=int, default=128, help="noisy and clean batch, with --model")
-    parser.add_argument("--side", type=int, default=32, help="pixels, with --model")
-    parser.add_argument("--channels", type=int, default=3, help="with --model")
-    parser.add_argument("--epoch-images", type=int, default=49_000, help="noisy images per epoch, with --model")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=12, help="that count; two more warm up")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for timing.csv and timing.md")
-    return parser
+def _facts(identity: Mapping[str, Any], nets: Sequence[Net], device: "torch.device") -> dict[str, Any]:
+    """Return what the page says of how it was measured."""
+    updates = math.lcm(*(method["recipe"]["options"].get("look_ahead", 1) for method in identity["methods"]))
+    source = "CUDA allocator's peak" if device.type == "cuda" else "allocations that PyTorch's profiler sees"
+    return {
+        "threads": identity["threads"],
+        "device": device_name(device),
+        "updates": "; ".join(f"{net.title} {net.repeats * updates}" for net in nets),
+        "epochs": "; ".join(f"{net.title} {net.epoch_images:,}" for net in nets),
+        "source": source,
+    }
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.timing", __doc__, "timing", make)

@@ -1,1 +1,1 @@
-"""What figures and ablations share: which runs they show, runs under observation, plots."""
+"""What figures and ablations share: the runs that they show, what runs showed under observation, plots."""

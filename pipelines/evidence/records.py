@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from emlc.judging.cells import noise_name
 from emlc.records.record import COMPLETED, read_record
 from emlc.records.store import Order
 
@@ -61,3 +62,8 @@ def _shown(order: Order, run: Mapping[str, Any]) -> Shown:
 def completed(runs: Sequence[Shown]) -> list[Shown]:
     """Return the runs that completed."""
     return [run for run in runs if run.completed]
+
+
+def place_name(place: Mapping[str, Any]) -> str:
+    """Return what to call the ``place`` of an identity: its dataset and noise, e.g. ``UCI digits, Sym. 50%``."""
+    return f"{place['dataset']}, {noise_name(place['noise'], place['rate'])}"

@@ -29,6 +29,7 @@ Whole = Annotated[int, Number]
 Real = Annotated[float, Number, Field(allow_inf_nan=False)]
 Positive = Annotated[Real, Field(gt=0)]
 NotNegative = Annotated[Real, Field(ge=0)]
+Count = Annotated[Whole, Field(ge=1)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 Seed = Annotated[Whole, Field(ge=0, le=2**32 - 1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
@@ -87,7 +88,7 @@ class Pretraining(Block):
     """SimCLR's recipe for a data set, or an encoder that stands in for one."""
 
     checkpoint: str | None = None
-    epochs: Annotated[Whole, Field(ge=1)] | None = None
+    epochs: Count | None = None
     seed: Seed | None = None
     batch_size: Annotated[Whole, Field(ge=2)] | None = None
     lr: Positive | None = None
@@ -110,7 +111,7 @@ class Pretraining(Block):
 class TrainingChange(Block):
     """What a method changes of the shared training."""
 
-    epochs: Annotated[Whole, Field(ge=1)] | None = None
+    epochs: Count | None = None
     batch_size: Annotated[Whole, Field(ge=2)] | None = None
     lr: Positive | None = None
     momentum: Annotated[Real, Field(ge=0, lt=1)] | None = None
@@ -123,7 +124,7 @@ class TrainingChange(Block):
 class Training(TrainingChange):
     """The training that all methods share."""
 
-    epochs: Annotated[Whole, Field(ge=1)]
+    epochs: Count
     batch_size: Annotated[Whole, Field(ge=2)]
     lr: Positive
     momentum: Annotated[Real, Field(ge=0, lt=1)]
@@ -143,7 +144,7 @@ class Data(Block):
     kind: Literal["digits", "cifar10", "cifar100", "image-folder"]
     options: dict[str, Any] = {}
     human_labels: Annotated[str, StringConstraints(pattern=r"\.dvc$")] | None = None
-    clean_per_class: Annotated[Whole, Field(ge=1)]
+    clean_per_class: Count
     crop_padding: Annotated[Whole, Field(ge=0)]
     padding: Literal["zero", "reflect"] = "zero"
     auto_augment: Literal["cifar10", "imagenet"] = "cifar10"
@@ -192,21 +193,62 @@ class Figure(Block):
     column: Where
     methods: Names
     seeds: Seeds
-    epochs: Annotated[Whole, Field(ge=1)] | None = None
+    epochs: Count | None = None
+
+
+class Net(Block):
+    """A student whose training is timed, on random images, and how many of them make an epoch.
+
+    A round repeats its iterations so many times: small ones are over before a clock tells them apart.
+    """
+
+    title: Label
+    model: Model
+    channels: Count
+    side: Count
+    batch: Annotated[Whole, Field(ge=2)]
+    epoch_images: Count
+    repeats: Count = 1
+
+
+EMBEDDED = Net(
+    title="embedded net (cnn-small, 8x8x1)",
+    model=Model(name="cnn-small"),
+    channels=1,
+    side=8,
+    batch=28,
+    epoch_images=1407,
+    repeats=8,
+)
+NARROW_RESNET = Net(
+    title="ResNet-18, width 16 (32x32x3)",
+    model=Model(name="resnet18", width=16),
+    channels=3,
+    side=32,
+    batch=16,
+    epoch_images=49_000,
+)
 
 
 class Timing(Block):
-    """Methods whose iterations are timed."""
+    """Methods whose iterations are timed, and on what: by default a student that one core can time, and a smaller one.
+
+    Rounds are those that count.
+    """
 
     methods: Names
+    nets: Annotated[tuple[Net, ...], Field(min_length=1)] = (EMBEDDED, NARROW_RESNET)
+    rounds: Count = 12
 
 
 class Fidelity(Block):
-    """The run on which meta-gradients are compared with the exact one."""
+    """The run on which meta-gradients are compared with the exact one: after its first steps, on so many windows."""
 
     column: Where
     method: Name
     seed: Seed
+    steps: Annotated[Whole, Field(ge=0)] = 150
+    draws: Count = 10
 
 
 class Question(Block):
@@ -237,7 +279,7 @@ class Profile(Block):
     seeds_per_job: Annotated[Whole, Field(ge=1, le=16)] = 1
     checkpoint_minutes: Positive = 10
     device: Literal["auto", "cpu", "cuda"]
-    threads: Annotated[Whole, Field(ge=1)]
+    threads: Count
     mirror: str | None = None
     datasets: Annotated[dict[Name, Data], Field(min_length=1)]
     training: Training

@@ -5,14 +5,14 @@ anew and trains nothing.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 from emlc.records.artefacts import file_digest
 from emlc.records.store import Order
-from pipelines.profile.model import Where
+from pipelines.profile.model import Fidelity, Where
 from pipelines.profile.places import ROOT
 from pipelines.workflow.sources import digest
 from pipelines.workflow.steps import Run, Steps, runs_at
@@ -107,7 +107,8 @@ class Pages:
 
     def _splits(self) -> Iterator[tuple[Where, int, str]]:
         profile = self.steps.profile
-        yield from product(profile.columns(), profile.seeds, SPLITS)
+        for where, protocol, seed in product(profile.columns(), SPLITS, profile.seeds):
+            yield where, seed, protocol
 
     def _split_task(self, where: Where, seed: int, protocol: str) -> Order:
         """Return the task that shows a split; human labels are no matter of the protocol, so a noise without any."""
@@ -121,30 +122,54 @@ class Pages:
 
     def timing(self) -> Order:
         """Return the times of whole methods."""
-        profile = self.steps.profile
-        assert profile.timing is not None
-        name = next(iter(profile.columns())).dataset
-        methods = [
-            {
-                "label": profile.method(method).label,
-                "split": profile.method(method).split or self.steps.protocol["split"],
-                "recipe": self.steps.recipe(method, name),
-                "code": digest("pipelines.train", profile.method(method).implementation),
-            }
-            for method in profile.timing.methods
-        ]
-        identity = {"methods": methods, "device": profile.device, "published": _published("published/timing.csv")}
+        timing = self.steps.profile.timing
+        assert timing is not None
+        identity = {
+            "methods": [self._timed(method) for method in timing.methods],
+            "nets": [net.model_dump(mode="json") for net in timing.nets],
+            "rounds": timing.rounds,
+            "device": self.steps.profile.device,
+            "threads": self.steps.profile.threads,
+            "published": _published("published/timing.csv"),
+        }
         return self._order("timing", "timing", identity)
+
+    def _timed(self, name: str) -> dict[str, Any]:
+        """Return a method as it is timed: as the profile's first data set trains it, but for the network and images."""
+        method = self.steps.profile.method(name)
+        first = next(iter(self.steps.profile.columns()))
+        return {
+            "key": name,
+            "label": method.label,
+            "split": method.split or self.steps.protocol["split"],
+            "recipe": self.steps.recipe(name, first.dataset),
+            "code": digest(method.implementation),
+        }
 
     def fidelity(self) -> Order:
         """Return the comparison of meta-gradients on one run."""
-        return self._order("fidelity", "metagrad", {"run": self.steps.run(self.fidelity_run()).identity})
+        panel, called = self._fidelity, self.fidelity_run()
+        run = self.steps.run(called)
+        identity = {
+            "run": run.identity,
+            "label": self.steps.profile.method(called.method).label,
+            "place": self._place(panel.column),
+            "steps": panel.steps,
+            "draws": panel.draws,
+        }
+        order = self._order("fidelity", "metagrad", identity)
+        return replace(order, about=run.about)  # where the encoder lies
 
     def fidelity_run(self) -> Run:
         """Return the run whose networks and batches the comparison takes."""
+        panel = self._fidelity
+        return runs_at(panel.column, [panel.method], [panel.seed])[0]
+
+    @property
+    def _fidelity(self) -> Fidelity:
         panel = self.steps.profile.fidelity
         assert panel is not None
-        return runs_at(panel.column, [panel.method], [panel.seed])[0]
+        return panel
 
     # Claims and report
 

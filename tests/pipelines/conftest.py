@@ -14,6 +14,6 @@ def _restored():
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A folder with profile.yaml, data.npz, tasks/ and runs/ of every run of the evidence."""
+    """The jobs of a profile with figures and ablations whose runs and probes are in the store."""
     with restored():
         return evidence.train_all(tmp_path_factory.mktemp("evidence"))

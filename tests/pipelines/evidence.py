@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines import inject, probe, train
-from pipelines.evidence.runs import ablation_runs, figure_runs, gradient_runs
-from pipelines.profile.load import validated
-from pipelines.profile.settings import Run, Settings, runs, split_of, task_folder
-from tests.tiny import tiny_profile, write_data, write_yaml
+from pipelines import probe
+from pipelines.evidence.probes import PROBE, Probe, load_probe
+from pipelines.train import train_cell
+from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.steps import Run
+from tests.pipelines.records import made
+from tests.stores import tiny_jobs
 
 COLUMN = {"dataset": "digits", "noise": "sym", "rate": 0.5}
 METHODS = {
@@ -32,50 +34,28 @@ ABLATIONS = {
     "gradient_seeds": [0, 1],
     "questions": [{"question": "Which part matters?", "reference": "emlc-k5", "variants": ["overlap", "bce-off"]}],
 }
+FIDELITY = {"column": COLUMN, "method": "bce-off", "seed": 0, "steps": 2, "draws": 2}
+BLOCKS = {"methods": METHODS, "variants": VARIANTS, "figures": FIGURES, "ablations": ABLATIONS, "fidelity": FIDELITY}
 
 
-def evidence_profile(**changes: Any) -> Settings:
-    blocks = {"methods": METHODS, "variants": VARIANTS, "figures": FIGURES, "ablations": ABLATIONS, "seeds": [0]}
-    return validated(tiny_profile(**blocks | changes))
+def evidence_jobs(folder: Path, **changes: Any) -> Jobs:
+    """The jobs of the profile, with data and tasks in the store."""
+    return tiny_jobs(folder, **BLOCKS | changes)
 
 
-def arguments(folder: Path, run: Run, settings: Settings) -> list[str]:
-    """What train and probe share."""
-    values = {"config": folder / "profile.yaml", "data": folder / "data.npz", **run._asdict()}
-    values["task"] = folder / "tasks" / task_folder(settings, run) / f"seed{run.seed}.npz"
-    return [text for name, value in values.items() for text in (f"--{name}", str(value))]
+def train_all(folder: Path) -> Jobs:
+    """Train every run of the profile, and those under observation once more."""
+    jobs = evidence_jobs(folder)
+    for cell in jobs.by_kind["cells"].values():
+        assert train_cell(cell.order, lambda: False) == 0
+    for job in jobs.by_kind["probes"].values():
+        made(job.order, probe.make)
+    return jobs
 
 
-def trained_runs(settings: Settings) -> list[Run]:
-    """Every run whose record is needed: the table's, the ablations' and those of figure 5."""
-    wanted = [*runs(settings), *ablation_runs(settings), *figure_runs(settings, "fig5")]
-    return list(dict.fromkeys(wanted))
+def run_of(method: str, seed: int = 0) -> Run:
+    return Run(method, *COLUMN.values(), seed)
 
 
-def probed_runs(settings: Settings) -> list[Run]:
-    """Every run that is trained once more under observation."""
-    figures = [run for name in ("fig1", "fig3", "fig4") for run in figure_runs(settings, name)]
-    return list(dict.fromkeys([*figures, *gradient_runs(settings)]))
-
-
-def train_all(folder: Path) -> Path:
-    settings = evidence_profile()
-    write_yaml(folder / "profile.yaml", settings)
-    write_data(folder / "data.npz")
-    for run in trained_runs(settings):
-        draw(folder, run, settings)
-        assert train.main([*arguments(folder, run, settings), "--out", str(folder / "runs" / run.folder)]) == 0
-    for run in probed_runs(settings):
-        draw(folder, run, settings)
-        out = folder / "probes" / run.folder / "probe.npz"
-        assert probe.main([*arguments(folder, run, settings), "--out", str(out)]) == 0
-    return folder
-
-
-def draw(folder: Path, run: Run, settings: Settings) -> None:
-    """Write a run's task."""
-    shared = arguments(folder, run, settings)
-    names = {"--config", "--data", "--dataset", "--noise", "--rate", "--seed"}
-    kept = [text for pair in zip(shared[::2], shared[1::2], strict=True) if pair[0] in names for text in pair]
-    out = folder / "tasks" / task_folder(settings, run) / f"seed{run.seed}.npz"
-    assert inject.main([*kept, "--split", split_of(settings, run.method), "--out", str(out)]) == 0
+def probe_of(jobs: Jobs, method: str, seed: int = 0) -> Probe:
+    return load_probe(jobs.steps.probe(run_of(method, seed)).folder / PROBE)

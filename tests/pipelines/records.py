@@ -1,22 +1,30 @@
-"""Records as a profile's runs would have left them, made by hand."""
+"""Runs in a store as their training would have left them, made by hand."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emlc.records.record import COMPLETED, FAILED, scores, write_record
-from pipelines.profile.settings import Run, Settings, method_settings, run_spec
+from emlc.records.artefacts import write_text
+from emlc.records.record import COMPLETED, FAILED, files_digests, scores, write_record
+from emlc.records.store import Order, filling
+from pipelines.train import HISTORIES, as_csv
+from pipelines.workflow.steps import Run, Steps
 
 SHA256 = "0123456789abcdef" * 4
-TITLE = "UCI digits"
+NAMES = ("profile", "protocol", "method", "label", "dataset", "title", "noise", "rate", "seed")
 
 
-def content_of(settings: Settings, run: Run, accuracies: list[float] | str, title: str = TITLE) -> dict[str, Any]:
+def content_of(order: Order, accuracies: list[float] | str) -> dict[str, Any]:
     """Test accuracies by epoch of a run that completed (its last epoch is the selected one), or its error."""
     content = {
-        "run": {**run._asdict(), "label": method_settings(settings, run.method)["label"], "title": title},
-        "config": run_spec(settings, run),
-        "task": {"effective_rate": 0.45678, "sha256": SHA256},
-        "data": {"sha256": SHA256, "released": "1998-07"},
+        "run": {name: order.about[name] for name in NAMES},
+        "id": order.id,
+        "config": order.identity,
+        "task": {"sha256": SHA256, "effective_rate": 0.45678, "clean": 15, "noisy": 65, "warnings": []},
+        "data": {"sha256": SHA256, "released": order.about["released"]},
+        "pretrained": None,
+        "versions": {"python": "3.11.0", "torch": "2.15.0"},
+        "device": "cpu (x86_64)",
     }
     if isinstance(accuracies, str):
         return {**content, "status": FAILED, "error": accuracies}
@@ -26,7 +34,19 @@ def content_of(settings: Settings, run: Run, accuracies: list[float] | str, titl
     return {**content, "status": COMPLETED, **results, "timing": {"total_seconds": 1.0}}
 
 
-def write_run(folder: Path, settings: Settings, run: Run, accuracies: list[float] | str, **facts: Any) -> Path:
-    path = folder / run.folder / "record.json"
-    write_record(path, content_of(settings, run, accuracies, **facts))
-    return path
+def write_run(steps: Steps, run: Run, accuracies: list[float] | str, metrics: Sequence[dict[str, Any]] = ()) -> Order:
+    """Put a run into the store: record, history, the metrics of its steps, seal."""
+    order = steps.run(run)
+    content = content_of(order, accuracies)
+    with filling(order) as folder:
+        write_text(folder / "history.csv", as_csv(content.get("epochs", ()), ["epoch"]))
+        write_text(folder / "steps.csv", as_csv(metrics, ["step"]))
+        write_record(folder / "record.json", {**content, "files": files_digests(folder, HISTORIES)})
+    return order
+
+
+def made(order: Order, make: Callable[[Order, Path], None]) -> Path:
+    """Let a command make what an order asks for; return the artefact's folder."""
+    with filling(order) as folder:
+        make(order, folder)
+    return order.folder

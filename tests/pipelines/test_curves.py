@@ -5,15 +5,24 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from pipelines.curves import curves, draw, main, means, save
-from pipelines.profile.load import validated
-from pipelines.profile.settings import Run
-from tests.pipelines.records import write_run
-from tests.tiny import tiny_profile, write_yaml
+from pipelines.curves import curves, draw, make, means
+from pipelines.evidence.records import shown
+from pipelines.profile.load import checked
+from pipelines.workflow.pages import Pages
+from pipelines.workflow.steps import Steps
+from tests.pipelines.records import made, write_run
+from tests.tiny import tiny_profile
 
 METHODS = {
     "ce": {"label": "Cross-Entropy", "implementation": "baselines.cross_entropy"},
     "aa": {"label": "A method", "implementation": "baselines.mlc"},
+}
+COLUMN = {"dataset": "digits", "noise": "sym", "rate": 0.5}
+SCORES = {
+    ("ce", 0): [10.0, 20.0, 33.33333],
+    ("ce", 1): [30.0, 40.0, 33.33333],
+    ("aa", 0): [50.0, 60.0, 70.0],
+    ("aa", 1): "DivergenceError: x is nan",
 }
 
 
@@ -24,86 +33,79 @@ def _no_window():
     plt.close("all")
 
 
-@pytest.fixture
-def settings():
-    return validated(tiny_profile(methods=METHODS, seeds=[0, 1]))
+def curves_of(folder, score, columns=(COLUMN,), **changes):
+    """The order of the curves of a table's runs, which are in the store with what `score` says."""
+    table = {"title": "Table 1", "columns": list(columns)}
+    profile = checked(tiny_profile(methods=METHODS, seeds=[0, 1], tables={"table1": table}, **changes))
+    steps = Steps(profile, folder / "results")
+    for run in steps.all_runs():
+        write_run(steps, run, score(run))
+    return Pages(steps).curves("table1")
+
+
+def by_hand(run):
+    return SCORES[run.method, run.seed]
 
 
 @pytest.fixture
-def runs(tmp_path, settings):
-    folder = tmp_path / "runs"
-    write_run(folder, settings, Run("ce", "digits", "sym", 0.5, 0), [10.0, 20.0, 33.33333])
-    write_run(folder, settings, Run("ce", "digits", "sym", 0.5, 1), [30.0, 40.0, 33.33333])
-    write_run(folder, settings, Run("aa", "digits", "sym", 0.5, 0), [50.0, 60.0, 70.0])
-    write_run(folder, settings, Run("aa", "digits", "sym", 0.5, 1), "DivergenceError: x is nan")
-    return folder
+def order(tmp_path):
+    return curves_of(tmp_path, by_hand)
 
 
-def test_tidy_rows_of_the_completed_runs(settings, runs):
-    tidy = curves(settings, runs)
+def test_tidy_rows_of_the_completed_runs(order):
+    tidy = curves(shown(order))
     assert list(tidy.columns) == ["dataset", "noise", "rate", "method", "seed", "epoch", "test_accuracy"]
     assert tidy.to_numpy().tolist() == [
-        ["UCI digits", "sym", 0.5, method, seed, epoch + 1, accuracy]
-        for method, seed, accuracies in [
-            ("Cross-Entropy", 0, [10.0, 20.0, 33.33333]),
-            ("Cross-Entropy", 1, [30.0, 40.0, 33.33333]),
-            ("A method", 0, [50.0, 60.0, 70.0]),
-        ]
+        ["UCI digits", "sym", 0.5, METHODS[method]["label"], seed, epoch + 1, accuracy]
+        for (method, seed), accuracies in SCORES.items()
+        if isinstance(accuracies, list)
         for epoch, accuracy in enumerate(accuracies)
     ]
 
 
-def test_means_by_hand_in_the_profile_s_order(settings, runs):
-    wide = means(curves(settings, runs))
+def test_means_by_hand_in_the_profile_s_order(order):
+    wide = means(curves(shown(order)))
     assert list(wide.columns) == ["Cross-Entropy", "A method"]
     assert wide.index.tolist() == [1, 2, 3]
     assert wide.to_numpy().tolist() == [[20.0, 50.0], [30.0, 60.0], [33.3333, 70.0]]
 
 
-def test_the_step_writes_its_files_with_the_same_bytes_every_time(settings, runs, tmp_path):
-    profile = write_yaml(tmp_path / "profile.yaml", settings)
-    for out in ("one", "two"):
-        assert main(["--config", str(profile), "--runs", str(runs), "--out", str(tmp_path / out)]) == 0
-    files = sorted(str(path.relative_to(tmp_path / "one")) for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert files == [
-        "convergence.csv", "convergence.png", "convergence.svg", "convergence/digits_sym-0.5.csv"
-    ]  # fmt: skip
-    for name in files:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
-    assert (tmp_path / "one" / files[3]).read_text() == (
-        "epoch,Cross-Entropy,A method\n1,20.0,50.0\n2,30.0,60.0\n3,33.3333,70.0\n"
-    )
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one" / files[0]), curves(settings, runs))
+NAME, PLACE = "convergence_table1", "convergence_table1/digits_sym-0.5.csv"
 
 
-def test_two_datasets_are_kept_apart(settings, tmp_path):
-    digits = settings["datasets"]["digits"]
-    other = {**digits, "options": {"title": "Other digits"}}
-    columns = [{"dataset": name, "noise": "sym", "rate": 0.5} for name in ("digits", "other")]
-    both = validated({**settings, "datasets": {"digits": digits, "other": other}, "columns": columns})
-    write_run(tmp_path / "runs", both, Run("ce", "digits", "sym", 0.5, 0), [10.0])
-    write_run(tmp_path / "runs", both, Run("ce", "other", "sym", 0.5, 0), [30.0], title="Other digits")
-    save(curves(both, tmp_path / "runs"), both, tmp_path / "out")
-    text = (tmp_path / "out" / "convergence" / "digits_sym-0.5.csv").read_text()
-    assert text == "epoch,Cross-Entropy\n1,10.0\n"
+def test_the_command_writes_its_files_with_the_same_bytes_every_time(order, tmp_path):
+    def files(folder):
+        folder.mkdir()
+        make(order, folder)
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    first = files(tmp_path / "one")
+    assert set(first) == {f"{NAME}.csv", f"{NAME}.png", f"{NAME}.svg", PLACE}
+    assert files(tmp_path / "two") == first
+    assert first[PLACE].decode() == "epoch,Cross-Entropy,A method\n1,20.0,50.0\n2,30.0,60.0\n3,33.3333,70.0\n"
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one" / f"{NAME}.csv"), curves(shown(order)))
 
 
-def test_a_profile_whose_runs_all_failed_still_has_its_files(settings, tmp_path):
+def test_two_datasets_are_kept_apart(tmp_path):
+    digits = tiny_profile()["datasets"]["digits"]
+    datasets = {"digits": digits, "other": {**digits, "options": {"title": "Other digits"}}}
+    columns = [COLUMN, {**COLUMN, "dataset": "other"}]
+    scores = {"digits": [10.0], "other": [30.0]}
+    folder = made(curves_of(tmp_path, lambda run: scores[run.dataset], columns, datasets=datasets), make)
+    for place, (score,) in scores.items():
+        text = (folder / NAME / f"{place}_sym-0.5.csv").read_text()
+        assert text == f"epoch,Cross-Entropy,A method\n1,{score},{score}\n"
+
+
+def test_a_profile_whose_runs_all_failed_still_has_its_files(tmp_path):
     """The table's rule waits for the figure: the failures would never be shown."""
-    for run_of in (Run(method, "digits", "sym", 0.5, seed) for method in METHODS for seed in (0, 1)):
-        write_run(tmp_path / "runs", settings, run_of, "RuntimeError: no memory")
-    save(curves(settings, tmp_path / "runs"), settings, tmp_path / "out")
-    assert (tmp_path / "out" / "convergence.png").exists()
-    assert (tmp_path / "out" / "convergence.svg").exists()
-    assert (tmp_path / "out" / "convergence" / "digits_sym-0.5.csv").read_text().strip() == "epoch"
-    header = "dataset,noise,rate,method,seed,epoch,test_accuracy\n"
-    assert (tmp_path / "out" / "convergence.csv").read_text() == header
+    folder = made(curves_of(tmp_path, lambda run: "RuntimeError: no memory"), make)
+    assert {path.suffix for path in folder.glob(f"{NAME}.*")} == {".png", ".svg", ".csv"}
+    assert (folder / PLACE).read_text().strip() == "epoch"
+    assert (folder / f"{NAME}.csv").read_text() == "dataset,noise,rate,method,seed,epoch,test_accuracy\n"
 
 
-def test_panels_tell_rates_apart(settings, tmp_path):
-    columns = [{"dataset": "digits", "noise": "sym", "rate": rate} for rate in (0.12, 0.125)]
-    both = validated({**settings, "columns": columns})
-    for rate in (0.12, 0.125):
-        write_run(tmp_path / "runs", both, Run("ce", "digits", "sym", rate, 0), [10.0])
-    titles = [axes.get_title() for axes in draw(curves(both, tmp_path / "runs"), both).axes]
+def test_panels_tell_rates_apart(tmp_path):
+    order = curves_of(tmp_path, by_hand, [{**COLUMN, "rate": rate} for rate in (0.12, 0.125)])
+    titles = [axes.get_title() for axes in draw(curves(shown(order))).axes]
     assert titles == ["UCI digits, Sym. 12%", "UCI digits, Sym. 12.5%"]

@@ -1,23 +1,24 @@
-"""Figures 1, 3 and 4 against the probes that they are drawn from."""
+"""The paper's figures against the probes and steps that they are drawn from."""
+
+import csv
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from pipelines import corrections, embeddings, recovery
-from pipelines.probe import load_probe
-from tests.pipelines.evidence import evidence_profile
-
-
-def probe(folder, method, seed):
-    return load_probe(folder / "probes" / "digits" / "sym-0.5" / method / f"seed{seed}" / "probe.npz")
+from emlc.records.errors import SuiteError
+from emlc.records.store import Order
+from pipelines import corrections, embeddings, objective, recovery
+from pipelines.evidence.records import shown
+from tests.pipelines.evidence import METHODS, evidence_jobs, probe_of, run_of
+from tests.pipelines.records import write_run
 
 
 def test_a_point_of_figure_1_from_the_raw_probe(trained):
-    tidy = recovery.recoveries(evidence_profile(), trained / "probes")
+    tidy = recovery.recoveries(trained.pages.figure("fig1"))
     (row,) = tidy.query("method == 'MLC' and seed == 1 and epoch == 2").to_dict("records")
-    arrays = probe(trained, "mlc", 1).arrays
+    arrays = probe_of(trained, "mlc", 1).arrays
     right = arrays["soft_labels"].argmax(axis=1) == arrays["true_labels"]
     wrong = arrays["noisy_labels"] != arrays["true_labels"]
     assert row["recovery"] == pytest.approx(100 * right.mean(), abs=1e-5)
@@ -27,7 +28,7 @@ def test_a_point_of_figure_1_from_the_raw_probe(trained):
 
 
 def test_figure_3_from_the_raw_probe(trained):
-    arrays = probe(trained, "emlc-k1", 0).arrays
+    arrays = probe_of(trained, "emlc-k1", 0).arrays
     drawn = corrections.tidy(arrays)
     wrong = arrays["noisy_labels"] != arrays["true_labels"]
     retained = arrays["retained"][wrong]
@@ -59,8 +60,8 @@ def test_the_typical_sample_has_the_median_probability_and_marks_its_labels():
 
 
 def test_figure_4_from_the_raw_probe(trained):
-    drawn = embeddings.embeddings(evidence_profile(), trained / "probes")
-    arrays = probe(trained, "mlc", 1).arrays
+    drawn = embeddings.embeddings(trained.pages.figure("fig4"))
+    arrays = probe_of(trained, "mlc", 1).arrays
     rows = drawn.query("method == 'MLC' and seed == 1")
     assert rows["class"].tolist() == arrays["test_labels"].tolist()
     expected = silhouette_score(arrays["embeddings"].astype(float), arrays["test_labels"])
@@ -71,24 +72,77 @@ def test_figure_4_from_the_raw_probe(trained):
 
 
 def test_silhouettes_are_told_over_all_seeds(trained):
-    drawn = embeddings.embeddings(evidence_profile(), trained / "probes")
+    drawn = embeddings.embeddings(trained.pages.figure("fig4"))
     by_seed = embeddings.scores(drawn)
     assert by_seed[["method", "seed"]].to_numpy().tolist() == [
         ["EMLC (k=1)", 0], ["EMLC (k=1)", 1], ["MLC", 0], ["MLC", 1]
     ]  # fmt: skip
     mean = by_seed.query("method == 'MLC'")["silhouette"].mean()
-    assert "over n = 2 seeds: EMLC (k=1)" in embeddings.caption(drawn, evidence_profile())
-    assert f"MLC {mean:.2f} (" in embeddings.caption(drawn, evidence_profile())
+    caption = embeddings.caption(drawn, trained.pages.figure("fig4").identity["place"])
+    assert "over n = 2 seeds: EMLC (k=1)" in caption
+    assert f"MLC {mean:.2f} (" in caption
 
 
-STEPS = {"fig1": recovery, "fig3": corrections, "fig4": embeddings}
+def test_a_teacher_without_a_gate_has_no_figure_3(trained, tmp_path):
+    probes = [entry for entry in trained.pages.figure("fig1").identity["probes"] if entry["key"] == "mlc"]
+    order = trained.pages.figure("fig3")
+    ungated = Order(order.kind, {**order.identity, "probes": probes}, {}, order.results)
+    with pytest.raises(SuiteError, match="MLC has none"):
+        corrections.make(ungated, tmp_path)
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_a_step_writes_the_same_bytes_every_time(trained, tmp_path, name):
-    inputs = ["--config", str(trained / "profile.yaml"), "--probes", str(trained / "probes")]
-    for out in ("one", "two"):
-        assert STEPS[name].main([*inputs, "--out", str(tmp_path / out)]) == 0
+def test_a_point_of_figure_5_from_the_raw_steps(trained):
+    runs = shown(trained.pages.figure("fig5"))
+    tidy = objective.objectives(runs, 1)
+    texts = [(run.folder / "steps.csv").read_text().splitlines() for run in runs if run.key == "mlc"]
+    values = [float(list(csv.DictReader(lines))[3]["meta_objective"]) for lines in texts]
+    (row,) = objective.bands(tidy).query("method == 'MLC' and iteration == 4").to_dict("records")
+    assert row["n"] == 2
+    assert (row["mean"], row["least"], row["greatest"]) == pytest.approx((sum(values) / 2, min(values), max(values)))
+
+
+def test_iterations_are_student_updates_of_the_first_epochs(trained):
+    tidy = objective.objectives(shown(trained.pages.figure("fig5")), 1).query("seed == 1")
+    iterations = {method: rows["iteration"].tolist() for method, rows in tidy.groupby("method")}
+    assert iterations == {"MLC": [1, 2, 3, 4, 5], "EMLC (k=1)": [1, 2, 3, 4, 5], "EMLC (k=5)": [5]}
+
+
+def test_methods_are_called_as_the_profile_calls_them_now(trained):
+    renamed = {**METHODS, "mlc": {**METHODS["mlc"], "label": "MLC (ours)"}}
+    order = evidence_jobs(trained.results.parent, methods=renamed).pages.figure("fig5")
+    assert order.id != trained.pages.figure("fig5").id
+    tidy = objective.objectives(shown(order), 1)
+    assert list(dict.fromkeys(tidy["method"])) == ["MLC (ours)", "EMLC (k=1)", "EMLC (k=5)"]
+
+
+def test_failed_runs_are_left_out_and_the_caption_counts_the_others(tmp_path):
+    jobs = evidence_jobs(tmp_path)
+    steps = [{"step": 0, "epoch": 0, "meta_objective": 2.0}]
+    for run in jobs.steps.figure_runs("fig5"):
+        write_run(jobs.steps, run, "RuntimeError: no memory" if run.seed else [10.0], steps)
+    order = jobs.pages.figure("fig5")
+    tidy = objective.objectives(shown(order), 1)
+    assert set(tidy["seed"]) == {0}
+    assert "n = 1 seed;" in objective.caption(tidy, order.identity["place"], 1)
+
+
+def test_edited_steps_are_refused(tmp_path):
+    jobs = evidence_jobs(tmp_path)
+    for run in jobs.steps.figure_runs("fig5"):
+        write_run(jobs.steps, run, [10.0], [{"step": 0, "epoch": 0, "meta_objective": 2.0}])
+    (jobs.steps.run(run_of("mlc", 1)).folder / "steps.csv").write_text("step,epoch,meta_objective\n0,0,1.0\n")
+    with pytest.raises(SuiteError, match=r"steps\.csv was changed"):
+        objective.make(jobs.pages.figure("fig5"), tmp_path)
+
+
+COMMANDS = {"fig1": recovery, "fig3": corrections, "fig4": embeddings, "fig5": objective}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_writes_the_same_bytes_every_time(trained, tmp_path, name):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        COMMANDS[name].make(trained.pages.figure(name), tmp_path / folder)
     files = [f"{name}.{suffix}" for suffix in ("csv", "png", "svg", "txt")]
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == files
     for file in files:

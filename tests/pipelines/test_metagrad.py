@@ -9,25 +9,20 @@ from torch.nn import functional as F
 
 from emlc.metagrad import META_GRADIENTS
 from emlc.records.errors import SuiteError
-from pipelines.metagrad import compare, main, prepared, real_window, summarise, train_for
-from pipelines.profile.settings import Run
-from tests.pipelines.evidence import evidence_profile
-
-RUN = Run("emlc-k1", "digits", "sym", 0.5, 0)
-
-
-def double(batch):
-    return type(batch)(batch.inputs.double(), batch.labels, batch.indices)
+from pipelines.evidence.fidelity import compare
+from pipelines.evidence.windows import double, prepared, real_window, train_for
+from pipelines.metagrad import make, summarise
+from tests.pipelines.evidence import run_of
+from tests.pipelines.records import made
 
 
 @pytest.fixture
 def method_and_window(trained):
-    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
-    method, feed = prepared(evidence_profile(), RUN, trained / "data.npz", task, momentum=0.9)
-    train_for(method, feed, 3)
-    batches = [double(feed.noisy.next()) for _ in range(2)]
+    method = prepared(trained.steps.run(run_of("emlc-k1")), momentum=0.9)
+    train_for(method, 3)
+    batches = [double(method.noisy.next()) for _ in range(2)]
     before = copy.deepcopy((dict(method.student.state_dict()), method.optimiser.state_dict()["state"]))
-    window = real_window(method, batches, double(feed.clean.next()))
+    window = real_window(method, batches, double(method.clean.next()))
     after = dict(method.student.state_dict()), method.optimiser.state_dict()["state"]
     torch.testing.assert_close(after, before, rtol=0, atol=0)  # a copy of the student took the steps
     return method, window
@@ -90,24 +85,20 @@ def test_medians_and_quartiles_over_draws():
     )
 
 
-def test_the_step_writes_every_meta_gradient_and_look_ahead(trained, tmp_path):
-    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
-    inputs = ["--config", str(trained / "profile.yaml"), "--data", str(trained / "data.npz"), "--task", str(task)]
-    variant = ["--method", "bce-off"]
-    assert main([*inputs, *variant, "--warm-up", "2", "--draws", "2", "--out", str(tmp_path)]) == 0
-    table = pd.read_csv(tmp_path / "metagrad.csv")
+def test_the_command_writes_every_meta_gradient_and_look_ahead(trained):
+    folder = made(trained.pages.fidelity(), make)
+    table = pd.read_csv(folder / "metagrad.csv")
     assert len(table) == 2 * 4 * len(META_GRADIENTS)
     assert (table["n"] == 2).all()
     one_step = table.query("k == 1 and meta_gradient != 'finite-difference'")
     assert one_step["relative_error"].max() < 1e-9
     assert table.query("k == 5 and meta_gradient == 'fpmg-released'")["relative_error"].min() > 0.1
-    text = (tmp_path / "metagrad.md").read_text()
+    text = (folder / "metagrad.md").read_text()
     assert "## k = 10, momentum 0\n" in text
-    assert "L_BCE off on digits, Sym. 50%, cnn-small student from scratch, " in text
-    assert f"the call alone, {evidence_profile()['threads']} thread(s)" in text
+    assert "L_BCE off on UCI digits, Sym. 50%, cnn-small student from scratch, " in text
+    assert f"the call alone, {trained.profile.threads} thread(s)" in text
 
 
 def test_a_method_without_a_meta_gradient_to_choose_is_refused(trained):
-    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
-    with pytest.raises(SuiteError, match="mlc is no EMLC"):
-        prepared(evidence_profile(), RUN._replace(method="mlc"), trained / "data.npz", task, momentum=0.9)
+    with pytest.raises(SuiteError, match=r"baselines\.mlc is no EMLC"):
+        prepared(trained.steps.run(run_of("mlc")), momentum=0.9)

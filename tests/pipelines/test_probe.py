@@ -6,30 +6,33 @@ import numpy as np
 import pytest
 import torch
 
+from emlc.engine.run import build_method
 from emlc.records.errors import SuiteError
 from emlc.records.record import read_record
-from pipelines.evidence.observation import Observer
-from pipelines.probe import load_probe, observe, probes
-from pipelines.profile.settings import Run
-from tests.pipelines.evidence import COLUMN, evidence_profile
+from pipelines.evidence.observation import Observer, gradient_norms
+from pipelines.evidence.probes import load_probe
+from pipelines.probe import observe
+from pipelines.training.runs import opened
+from tests.pipelines.evidence import evidence_jobs, probe_of, run_of
+from tests.tiny import tiny_profile
 
-RUNS = [Run(method, *COLUMN.values(), 0) for method in ("emlc-k1", "emlc-k5", "mlc")]
+METHODS = ("emlc-k1", "emlc-k5", "mlc")
 
 
 @pytest.fixture(scope="module")
 def watched(trained):
-    return probes(evidence_profile(), RUNS, trained / "probes")
+    return {method: probe_of(trained, method) for method in METHODS}
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.method)
-def test_observing_changes_nothing_of_the_run(watched, trained, run):
-    record = read_record(trained / "runs" / run.folder / "record.json")
-    assert watched[run].history == record["epochs"]
+@pytest.mark.parametrize("method", METHODS)
+def test_observing_changes_nothing_of_the_run(watched, trained, method):
+    record = read_record(trained.steps.run(run_of(method)).folder / "record.json")
+    assert watched[method].history == record["epochs"]
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.method)
-def test_recovery_is_that_of_the_soft_labels(watched, run):
-    probe = watched[run]
+@pytest.mark.parametrize("method", METHODS)
+def test_recovery_is_that_of_the_soft_labels(watched, method):
+    probe = watched[method]
     given, true = probe.arrays["noisy_labels"], probe.arrays["true_labels"]
     right = probe.arrays["soft_labels"].argmax(axis=1) == true
     wrong = given != true
@@ -52,14 +55,14 @@ def test_only_a_teacher_with_a_gate_has_weights_and_two_gradients(watched):
 
 def test_retained_labels_are_mixed_in_with_their_weight(watched):
     """q of the given label is at least its weight, and 1 - w is shared by the teacher's prediction."""
-    arrays = watched[RUNS[0]].arrays
+    arrays = watched["emlc-k1"].arrays
     rows = np.arange(len(arrays["retained"]))
     of_given = arrays["soft_labels"][rows, arrays["noisy_labels"]]
     assert (of_given > arrays["retained"]).all()
     assert of_given.max() < 1
 
 
-def test_observing_computes_in_the_run_s_precision(trained, monkeypatch):
+def test_observing_computes_in_the_run_s_precision(tmp_path, monkeypatch):
     seen = []
     for name in ("after_epoch", "corrected", "embeddings"):
         original = getattr(Observer, name)
@@ -69,17 +72,10 @@ def test_observing_computes_in_the_run_s_precision(trained, monkeypatch):
             return original(*arguments)
 
         monkeypatch.setattr(Observer, name, noted)
-    settings = evidence_profile(training={**evidence_profile()["training"], "precision": "tf32"})
-    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
-    observe(settings, RUNS[2], trained / "data.npz", task)
+    jobs = evidence_jobs(tmp_path, training={**tiny_profile()["training"], "precision": "tf32"})
+    observe(jobs.steps.probe(run_of("mlc")))
     assert seen == ["tf32"] * 6  # two epochs, whose shares take corrected labels; then both once more
     assert torch.backends.cuda.matmul.fp32_precision != "tf32"
-
-
-def test_a_probe_of_another_profile_is_refused(trained):
-    other = evidence_profile(training={**evidence_profile()["training"], "lr": 0.06})
-    with pytest.raises(SuiteError, match="is not of this profile"):
-        probes(other, RUNS[:1], trained / "probes")
 
 
 def test_a_method_that_corrects_nothing_is_refused():
@@ -92,21 +88,17 @@ def test_a_method_that_corrects_nothing_is_refused():
 
 
 def test_something_else_is_no_probe(trained):
-    with pytest.raises(SuiteError, match=r"data\.npz"):
-        load_probe(trained / "data.npz")
+    with pytest.raises(SuiteError, match=r"arrays\.npz"):
+        load_probe(trained.steps.data("digits").folder / "arrays.npz")
 
 
 def test_gradient_halves_by_one_real_step(trained):
     """The noted norms come from steps in which the other half of equation 12 has no weight."""
-    from pipelines.evidence.observation import gradient_norms
-    from pipelines.metagrad import prepared
-
-    task = trained / "tasks" / "digits" / "sym-0.5" / "seed0.npz"
-    method, feed = prepared(evidence_profile(), RUNS[0], trained / "data.npz", task, momentum=0.9)
-    method.student.float()
-    method.teacher.float()
-    before = [value.clone() for value in method.teacher.parameters()], feed.noisy.position
-    norms = gradient_norms(method, feed)
+    arrays, _, task, recipe = opened(trained.steps.run(run_of("emlc-k1")))
+    method = build_method(recipe, task, arrays, torch.device("cpu"))
+    method.begin_epoch(0)
+    before = [value.clone() for value in method.teacher.parameters()], method.noisy.position
+    norms = gradient_norms(method)
     assert all(torch.equal(*pair) for pair in zip(method.teacher.parameters(), before[0], strict=True))
-    assert feed.noisy.position == before[1]
+    assert method.noisy.position == before[1]
     assert norms["supervised_gate"] > norms["meta_gate"] > 0

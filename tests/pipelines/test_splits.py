@@ -6,36 +6,47 @@ import numpy as np
 import pytest
 
 from emlc.data.base import Arrays
-from emlc.data.store import load_arrays, save_arrays
-from emlc.records.errors import SuiteError
-from pipelines.inject import draw_task
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, Run
-from pipelines.splits import COLUMNS, as_csv, as_markdown, audit, main, papers_data
+from emlc.tasks.draw import load_task
+from pipelines.inject import make as make_task
+from pipelines.profile.load import checked, load_profile
+from pipelines.splits import COLUMNS, as_csv, as_markdown, audit, make, papers_data
+from pipelines.workflow.pages import Pages
+from pipelines.workflow.steps import Steps
+from tests.pipelines.records import made
+from tests.stores import tiny_jobs
+from tests.tiny import tiny_profile
+
+TABLE = load_profile().tables["table1"].model_dump(mode="json")
 
 
-@pytest.fixture
-def data(tmp_path):
-    """A folder with a small data set under the default profile's name, its labels not in order."""
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    """The default profile's columns, on a small data set whose labels are not in order."""
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(400) % 10)
     images = rng.integers(0, 256, (400, 8, 8, 1), dtype=np.uint8)
     arrays = Arrays(images, labels, images[:10], labels[:10], tuple(f"c{i}" for i in range(10)))
-    save_arrays(tmp_path / "data" / "digits.npz", arrays, "digits")
-    return tmp_path / "data"
+    return tiny_jobs(tmp_path_factory.mktemp("splits"), arrays, tables={"table1": TABLE}, seeds=[0, 1])
 
 
-@pytest.fixture
-def settings():
-    return load_settings([DEFAULT_PROFILE])
+@pytest.fixture(scope="module")
+def order(jobs):
+    return jobs.pages.splits()
 
 
-def test_every_count_is_that_of_the_task(data, settings):
-    lines = audit(settings, data)
-    assert len(lines) == 2 * len(settings["columns"]) * len(settings["seeds"])
-    for line in lines:
-        which = Run("", "digits", line["noise_type"], line["noise_rate"], line["seed"])
-        task = draw_task({**settings, "protocol": line["protocol"]}, *load_arrays(data / "digits.npz"), which)
+@pytest.fixture(scope="module")
+def lines(order):
+    return audit(order)
+
+
+def test_every_count_is_that_of_the_task(order, lines, jobs):
+    assert len(lines) == 2 * len(TABLE["columns"]) * 2
+    runs = {jobs.steps.task_of(run).id for run in jobs.steps.all_runs()}
+    assert runs == {entry["task"] for entry in order.identity["tasks"] if entry["protocol"] == "paper"}
+    for line, entry in zip(lines, order.identity["tasks"], strict=True):
+        task = load_task(order.beside("tasks", entry["task"]) / "task.npz")
+        assert (line["noise_type"], line["noise_rate"], line["seed"]) == (task.kind, task.rate, task.seed)
+        assert {"paper": "balanced", "released": "released"}[line["protocol"]] == task.split
         clean, validation, noisy = (
             set(indices.tolist()) for indices in (task.clean_indices, task.validation_indices, task.noisy_indices)
         )
@@ -51,8 +62,7 @@ def test_every_count_is_that_of_the_task(data, settings):
         assert line["effective_rate"] == round(wrong / len(noisy), 4)
 
 
-def test_the_paper_shares_nothing_and_the_public_code_nearly_all(data, settings):
-    lines = audit(settings, data)
+def test_the_paper_shares_nothing_and_the_public_code_nearly_all(lines):
     for line in lines:
         if line["protocol"] == "paper":
             assert (line["clean_in_noisy"], line["clean_in_validation"], line["clean_labels_used"]) == (0, 30, 30)
@@ -61,17 +71,25 @@ def test_the_paper_shares_nothing_and_the_public_code_nearly_all(data, settings)
             assert line["clean_labels_used"] > 50
 
 
-def test_given_labels_have_a_split_and_no_expected_rate(data, settings):
+def test_given_labels_have_a_split_and_no_expected_rate(tmp_path):
+    """Nobody labelled the digits by hand; their split is shown by a task of no noise."""
     columns = [{"dataset": "digits", "noise": noise, "rate": 0.5} for noise in ("human-worst", "sym")]
-    given, drawn = (audit({**settings, "columns": [column], "seeds": [0]}, data) for column in columns)
+    digits = {**tiny_profile()["datasets"]["digits"], "human_labels": "data/cifar10n.dvc"}
+    changes = {"datasets": {"digits": digits}, "tables": {"table1": {"title": "Table 1", "columns": columns}}}
+    pages = Pages(Steps(checked(tiny_profile(**changes)), tiny_jobs(tmp_path).results))
+    for task in pages.split_tasks():
+        made(task, make_task)
+    lines = audit(pages.splits())
+    given, drawn = ([line for line in lines if line["noise_type"] == column["noise"]] for column in columns)
     for one, other in zip(given, drawn, strict=True):
         assert one["clean_in_noisy"] == other["clean_in_noisy"]
+        assert "effective_rate" in other
         assert "effective_rate" not in one
     assert "| given " in as_markdown(given)
 
 
-def test_expected_rates_are_those_of_the_fields_definitions(data, settings):
-    rates = {(line["noise_type"], line["noise_rate"]): line["expected_rate"] for line in audit(settings, data)}
+def test_expected_rates_are_those_of_the_fields_definitions(lines):
+    rates = {(line["noise_type"], line["noise_rate"]): line["expected_rate"] for line in lines}
     for rate in (0.2, 0.5, 0.8, 0.9):
         assert rates["sym", rate] == pytest.approx(0.9 * rate)
     assert 0.1 < rates["asym", 0.4] < 0.3  # half of the classes flip
@@ -87,22 +105,14 @@ def test_the_papers_data_is_audited_from_its_class_sizes():
     assert [line["dataset"] for line in papers_data([0], ["CIFAR-10"])] == ["CIFAR-100"]
 
 
-def test_the_files_say_the_same_and_are_always_the_same(data, tmp_path, settings):
-    lines = audit(settings, data) + papers_data([0], [])
-    outputs = ["--csv", str(tmp_path / "s.csv"), "--md", str(tmp_path / "s.md")]
-    assert main(["--data", str(data), *outputs]) == 0
-    with (tmp_path / "s.csv").open(newline="") as handle:
+def test_the_files_say_the_same(order, lines):
+    folder = made(order, make)
+    with (folder / "splits.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert tuple(rows[0]) == COLUMNS
-    expected = audit(settings, data) + papers_data(settings["seeds"], [])
+    expected = lines + papers_data([0, 1], [])
     assert [row["clean_in_noisy"] for row in rows] == [str(line["clean_in_noisy"]) for line in expected]
-    assert (tmp_path / "s.csv").read_text() == as_csv(expected)
-    page = (tmp_path / "s.md").read_text()
+    assert (folder / "splits.csv").read_text() == as_csv(expected)
+    page = (folder / "splits.md").read_text()
     assert page == as_markdown(expected)
-    assert "| CIFAR-10   | released   | 3       | 1,000 / 1,000 / 49,000       | 978 to 982" in page
-    assert as_csv(lines).count("\n") == len(lines) + 1
-
-
-def test_missing_data_gets_one_clear_line(tmp_path, settings):
-    with pytest.raises(SuiteError, match=r"digits\.npz"):
-        audit(settings, tmp_path)
+    assert "| CIFAR-10   | released   | 2       | 1,000 / 1,000 / 49,000       | 978 to 982" in page

@@ -26,6 +26,10 @@ INERT = {
     "tables.table1.selection": "which of the recorded scores the table prints",
     "figures.fig5.epochs": "how much of the recorded steps is drawn",
     "timing.methods": "what is timed; no part of a run",
+    "timing.rounds": "how often it is timed",
+    **{f"timing.nets.0.{key}": "what is timed; no part of a run" for key in ("title", "model.name", "channels", "side", "batch", "epoch_images", "repeats")},
+    "fidelity.steps": "how long the run goes on before gradients are compared",
+    "fidelity.draws": "how often they are compared",
     "ablations.selection": "which of the recorded scores is compared",
     "ablations.questions.0.question": "a heading",
     "ablations.questions.0.reference": "which of the recorded runs are compared",
@@ -101,8 +105,22 @@ FULL = tiny_profile(
         }
     },
     figures={"fig5": {"column": {**WHERE, "rate": 0.3}, "methods": ["emlc"], "seeds": [0], "epochs": 1}},
-    timing={"methods": ["emlc"]},
-    fidelity={"column": {**WHERE, "rate": 0.2}, "method": "emlc", "seed": 0},
+    timing={
+        "methods": ["emlc"],
+        "rounds": 2,
+        "nets": [
+            {
+                "title": "A net",
+                "model": {"name": "cnn-small"},
+                "channels": 1,
+                "side": 8,
+                "batch": 8,
+                "epoch_images": 80,
+                "repeats": 1,
+            }
+        ],
+    },
+    fidelity={"column": {**WHERE, "rate": 0.2}, "method": "emlc", "seed": 0, "steps": 2, "draws": 1},
     ablations={
         "column": WHERE,
         "seeds": [0],
@@ -229,7 +247,7 @@ def test_every_key_changes_what_is_trained_or_stands_on_the_list(key, full):
 @pytest.mark.parametrize("key", [key for key in INERT if key not in ("seeds_per_job", "checkpoint_minutes", "mirror")])
 def test_what_changes_no_run_still_makes_its_pages_anew(key, full):
     now = made(changed(key))
-    pages = ("tables", "curves", "figures", "timing", "ablations", "reports")
+    pages = ("tables", "curves", "figures", "timing", "fidelity", "ablations", "reports")
     assert any(now[kind] != full[kind] for kind in pages if kind in full)
 
 
