@@ -1,6 +1,6 @@
 """A table of accuracies in the paper's layout, each method beside its published row and the difference."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from tabulate import tabulate
 from emlc.judging.cells import Cell, column_name
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
+from pipelines.page.marks import Place, marked, place_of
 
 REFERENCE = "CIFAR-10"
 """Whose published columns stand beside a dataset that the paper does not have."""
@@ -107,10 +108,11 @@ def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> st
     beside = title if any(cell.dataset == title for cell in published) else REFERENCE
     paper = {(c.method_key, *c.noise): c for c in published if c.dataset == beside}
     columns = list(dict.fromkeys(key[1:] for key in cells or paper))
+    marks = marked(table)
     rows = [
         row
         for method in row_names(table["methods"], published)
-        for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title)
+        for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title, marks=marks)
     ]
     header = ["Method", *(column_name(*column) for column in columns)]
     return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
@@ -141,11 +143,11 @@ def _method_rows(
     paper: dict[tuple[str, str, float | None], Cell],
     beside: str,
     comparable: bool,
+    marks: Container[Place],
 ) -> list[list[str]]:
     measured = [cells.get((_key(method), *column)) for column in columns]
     reported = [paper.get((_key(method), *column)) for column in columns]
-    best = [_best(cells, column) for column in columns]
-    rows = [[method, *(_measured(cell, top) for cell, top in zip(measured, best, strict=True))]]
+    rows = [[method, *(_measured(cell, marks) for cell in measured)]]
     if any(reported):
         rows.append([f"↳ *paper, {beside}*", *(_published(cell) for cell in reported)])
         pairs = zip(measured, reported, strict=True)
@@ -153,23 +155,18 @@ def _method_rows(
     return rows
 
 
-def _best(cells: dict[tuple[str, str, float | None], dict[str, Any]], column: Column) -> float | None:
-    means = [cell["mean"] for key, cell in cells.items() if key[1:] == column and cell["mean"] is not None]
-    return max(means, default=None)
-
-
-def _measured(cell: dict[str, Any] | None, best: float | None) -> str:
+def _measured(cell: dict[str, Any] | None, marks: Container[Place]) -> str:
     if cell is None:
         return "not run"
     if cell["mean"] is None:
         return "failed"
-    text = _accuracy(cell, best)
+    text = _accuracy(cell, bold=place_of(cell) in marks)
     return f"{text} ({len(cell['failed'])} failed)" if cell["failed"] else text
 
 
-def _accuracy(cell: dict[str, Any], best: float | None) -> str:
+def _accuracy(cell: dict[str, Any], bold: bool) -> str:
     text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
-    return f"**{text}**" if cell["mean"] == best else text
+    return f"**{text}**" if bold else text
 
 
 def _published(cell: Cell | None) -> str:
