@@ -13,10 +13,13 @@ from pipelines.workflow.steps import Run
 from tests.pipelines.records import made, write_run
 from tests.tiny import tiny_profile
 
+LABELS = {"ce": "Cross-Entropy", "mlc": "MLC", "emlc-k1": "EMLC (k=1)", "clean": "Clean only"}
 METHODS = {
-    name: {"label": label, "implementation": "baselines.cross_entropy"}
-    for name, label in [("ce", "Cross-Entropy"), ("mlc", "MLC"), ("emlc-k1", "EMLC (k=1)"), ("clean", "Clean only")]
+    name: {"label": label, "implementation": "baselines.cross_entropy", "training": {"lr": number / 100}}
+    for number, (name, label) in enumerate(LABELS.items(), start=1)
 }
+"""Trained alike but for the learning rate, so that each has runs of its own."""
+
 SYM, ASYM = ({"dataset": "digits", "noise": noise, "rate": rate} for noise, rate in (("sym", 0.5), ("asym", 0.4)))
 TABLES = {
     "table1": {"title": "Table 1", "published": "published/table1.csv", "columns": [SYM]},

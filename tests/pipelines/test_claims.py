@@ -1,6 +1,7 @@
 """The ledger of the paper's claims: its quotes, its verdicts on the published numbers, and on measured ones."""
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -67,7 +68,8 @@ def judged(*tables, published=PUBLISHED, files=(), places=None):
     """The claims by id; `tables` are the profile's table1, table2, ..., `files` measured files by name."""
     named = {f"table{number}": content for number, content in enumerate(tables or [table(lambda *_: None)], start=1)}
     numbers = Numbers(read_paper(published), Measured(named, dict(files), places or {}))
-    return {entry["id"]: entry for entry in judge_all(read_ledger(published / "claims.yaml"), numbers)}
+    claims = json.loads(json.dumps(judge_all(read_ledger(published / "claims.yaml"), numbers)))
+    return {entry["id"]: entry for entry in claims}
 
 
 def squeezed(text):
