@@ -77,4 +77,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.claims", __doc__, make)
+    work("pipelines.claims", __doc__, "claims", make)

@@ -71,16 +71,12 @@ def _order(results: Path, folder: Path) -> Order:
     Raises
     ------
     SuiteError
-        If it is damaged, or not what its folder says.
+        If it is not whole, or not what its folder says.
     """
+    if reason := complaint(folder, folder.name):
+        raise SuiteError(f"{reason}; delete {folder}, nothing was merged")
     seal = read_json(folder / SEAL)
-    kind = RUNS if folder.parent == results / RUNS else folder.parent.name
-    identity = seal.get("identity") if isinstance(seal, dict) else None
-    order = Order(kind, identity if isinstance(identity, dict) else {}, {}, results)
-    reason = complaint(order) if order.id == folder.name else f"its seal is that of {order.kind} {order.id}"
-    if reason:
-        raise SuiteError(f"{folder} is damaged ({reason}); delete it there, nothing was merged")
-    return order
+    return Order(seal["kind"], seal["identity"], {}, results)
 
 
 def difference(one: Order, other: Order) -> str:

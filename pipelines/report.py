@@ -127,4 +127,4 @@ def make(order: Order, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    work("pipelines.report", __doc__, make)
+    work("pipelines.report", __doc__, "reports", make)

@@ -106,9 +106,9 @@ DAMAGES = {
     "edited record": (lambda folder: (folder / "record.json").write_text("{}"), r"record\.json was changed"),
     "edited steps": (lambda folder: (folder / "steps.csv").write_text("1\n"), r"steps\.csv was changed"),
     "lost history": (lambda folder: (folder / "history.csv").unlink(), r"cannot read .*history\.csv"),
-    "lost seal": (lambda folder: (folder / SEAL).unlink(), r"cannot read .*seal\.json"),
-    "empty seal": (lambda folder: (folder / SEAL).write_text("[]"), "its seal is that of runs"),
-    "renamed": (lambda folder: folder.rename(folder.parent / ("0" * 20)), "its seal is that of runs"),
+    "lost seal": (lambda folder: (folder / SEAL).unlink(), "is not there, or not whole"),
+    "empty seal": (lambda folder: (folder / SEAL).write_text("[]"), "holds something else"),
+    "renamed": (lambda folder: folder.rename(folder.parent / ("0" * 20)), "holds something else"),
 }
 
 
