@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +21,11 @@ from emlc.records.artefacts import canonical_json, file_digest, sha256_bytes, wr
 from emlc.records.errors import SuiteError
 from emlc.records.record import read_record
 from pipelines.machine.cli import Parser, run
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
+from pipelines.profile.load import load_profile
+from pipelines.profile.model import Profile, said
+from pipelines.profile.places import DEFAULT_PROFILE, ROOT
 
-HEADER = ["Workflow", "Kills", "Runs resumed", "Table (sha256)", "Scores (sha256)", "As the first"]
+HEADER = ["Workflow", "Kills", "Runs resumed", "Tables (sha256)", "Scores (sha256)", "As the first"]
 PROFILE = "determinism.json"
 
 
@@ -47,7 +48,7 @@ SERIES = (
 
 
 class Outcome(NamedTuple):
-    """What a workflow left: checksums of its table and of all runs' scores, and how it came about."""
+    """What a workflow left: checksums of its tables and of all runs' scores, and how it came about."""
 
     table: str
     scores: str
@@ -65,7 +66,7 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def make(settings: Settings, series: Series, folder: Path, seconds: float) -> Outcome:
+def make(profile: Profile, series: Series, folder: Path, seconds: float) -> Outcome:
     """Run one workflow in a fresh clone.
 
     Raises
@@ -74,20 +75,25 @@ def make(settings: Settings, series: Series, folder: Path, seconds: float) -> Ou
         If the workflow fails.
     """
     clone(folder)
-    write_text(
-        folder / PROFILE, json.dumps({**settings, "threads": series.threads or settings["threads"]})
-    )  # tables keep the order of methods
-    table = f"results/{table_facts(settings)['name']}.csv"
+    changed = profile.model_copy(update={"threads": series.threads or profile.threads})
+    write_text(folder / PROFILE, json.dumps(said(changed)))  # not sorted: tables keep the order of methods
+    tables = [f"results/{name}.csv" for name in profile.tables]
     coin, kills = random.Random(series.name), 0
     for _ in range(series.kills):
-        kills += _killed(_start(folder, series.cores, table), coin.uniform(0, seconds))
+        kills += _killed(_start(folder, series.cores, tables), coin.uniform(0, seconds))
         _snakemake(folder, "--cores", "1", "--unlock")
-    if _start(folder, series.cores, table).wait():
+    if _start(folder, series.cores, tables).wait():
         raise SuiteError(f"the workflow '{series.name}' failed; see {folder / 'log'}")
-    records = [read_record(path) for path in sorted((folder / "results" / "runs").rglob("record.json"))]
-    scores = sha256_bytes(canonical_json([[record["run"], record.get("epochs")] for record in records]).encode())
+    records = [read_record(path) for path in (folder / "results" / "runs").glob("*/record.json")]
+    scores = sha256_bytes(*sorted(_scores(record) for record in records))
     resumed = sum(bool(record.get("timing", {}).get("resumed")) for record in records)
-    return Outcome(file_digest(folder / table, "sha256"), scores, kills, resumed)
+    made = sha256_bytes(*(file_digest(folder / table, "sha256").encode() for table in tables))
+    return Outcome(made, scores, kills, resumed)
+
+
+def _scores(record: Mapping[str, Any]) -> bytes:
+    """Return a run and its scores in full precision as bytes that can be sorted; its id holds the number of threads."""
+    return canonical_json([record["run"], record.get("epochs")]).encode()
 
 
 def _command(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -95,9 +101,9 @@ def _command(folder: Path, *arguments: str) -> dict[str, Any]:
     return {"args": command, "cwd": folder, "env": {**os.environ, "PYTHONPATH": str(folder)}}
 
 
-def _start(folder: Path, cores: int, target: str) -> subprocess.Popen[bytes]:
+def _start(folder: Path, cores: int, targets: Sequence[str]) -> subprocess.Popen[bytes]:
     with (folder / "log").open("ab") as log:
-        options = _command(folder, "--cores", str(cores), "--", target)
+        options = _command(folder, "--cores", str(cores), "--", *targets)
         return subprocess.Popen(**options, stdout=log, stderr=log, start_new_session=True)
 
 
@@ -116,7 +122,7 @@ def _killed(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return False
 
 
-def as_markdown(settings: Settings, outcomes: dict[str, Outcome]) -> str:
+def as_markdown(profile: Profile, outcomes: dict[str, Outcome]) -> str:
     """Return the report: one row a workflow."""
     first = next(iter(outcomes.values()))
     rows = [
@@ -130,9 +136,10 @@ def as_markdown(settings: Settings, outcomes: dict[str, Outcome]) -> str:
         ]
         for name, result in outcomes.items()
     ]
+    columns = len(profile.columns())
     about = (
-        f"Profile `{settings['profile']}`: {len(settings['methods'])} methods, {len(settings['columns'])} columns, "
-        f"{len(settings['seeds'])} seeds, {settings['training']['epochs']} epochs, on {platform.machine()}, Python "
+        f"Profile `{profile.profile}`: {len(profile.methods)} methods, {columns} columns, "
+        f"{len(profile.seeds)} seeds, {profile.training.epochs} epochs, on {platform.machine()}, Python "
         f"{platform.python_version()}. *Scores* are every epoch's losses and accuracies of all runs, in full precision."
     )
     note = "The number of threads is part of a record: PyTorch sums in another order with two."
@@ -152,13 +159,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="kills come up to so many seconds after a start")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "determinism.md", help="page to write")
     args = parser.parse_args(argv)
-    settings = load_settings(args.config)
+    profile = load_profile(args.config)
     with tempfile.TemporaryDirectory() as folder:
         outcomes = {
-            series.name: make(settings, series, Path(folder) / f"clone{number}", args.seconds)
+            series.name: make(profile, series, Path(folder) / f"clone{number}", args.seconds)
             for number, series in enumerate(SERIES, start=1)
         }
-    write_text(args.out, as_markdown(settings, outcomes))
+    write_text(args.out, as_markdown(profile, outcomes))
     same = [result.scores for series, result in zip(SERIES, outcomes.values(), strict=True) if series.threads is None]
     return int(len(set(same)) > 1)
 

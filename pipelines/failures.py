@@ -10,7 +10,7 @@ from pipelines.page.accuracies import read_table
 def main(argv: Sequence[str]) -> int:
     """Run the step."""
     parser = Parser("pipelines.failures", description=__doc__)
-    parser.add_argument("table", type=Path, help="table in JSON (pipelines.aggregate)")
+    parser.add_argument("table", type=Path, help="table in JSON (pipelines.table)")
     args = parser.parse_args(argv)
     table = read_table(args.table)
     failed = [item for cell in table["cells"] for item in cell["failed"]]

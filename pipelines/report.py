@@ -1,94 +1,103 @@
-"""Make the page: one HTML file with every verdict, table and figure, that opens without a network.
+"""Make the page: one HTML file with every verdict, table and figure, that opens without a network."""
 
-``python -m pipelines.report --runs results/runs/embedded --shown results/splits.md results/figures/fig5.svg
---out results/report.html``
-"""
-
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from emlc.judging.cells import Cell, noise_name, read_published
-from emlc.judging.comparison import DEFAULT_TOLERANCE, compare
+from emlc.judging.cells import noise_name, read_published
 from emlc.judging.ledger.claims import EVIDENCE, FAILS
 from emlc.judging.provenance import read_absences, read_provenance, read_vocabulary
-from emlc.judging.verdicts import DEVIATES, RULE, VERDICTS
+from emlc.judging.verdicts import DEVIATES, REPRODUCED, RULE, VERDICTS
 from emlc.records.artefacts import read_json, write_text
-from pipelines.aggregate import collect
-from pipelines.claims import PUBLISHED, by_name
-from pipelines.compare import as_json
-from pipelines.machine.cli import Parser, run
-from pipelines.page.claims import MARK, verdict_text
-from pipelines.page.parts import Files, claim_counts, figures, pages, steps_made
-from pipelines.page.table import sections
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Settings, table_facts
-from pipelines.table import SELECTION_TEXT, read_table
+from emlc.records.record import read_record
+from emlc.records.store import Order
+from pipelines.evidence.measured import measured, table_folders
+from pipelines.machine.work import work
+from pipelines.page.accuracies import SELECTION_TEXT
+from pipelines.page.claims import MARK, said_in, verdict_text
+from pipelines.page.parts import claim_counts, figures, pages, steps_made
+from pipelines.page.sections import Grid, not_run, sections
+from pipelines.profile.places import PUBLISHED, ROOT
 
 PAGE = Path(__file__).parent / "page"
+PROVENANCE = PUBLISHED / "provenance.yaml"
 
 
-def context(settings: Settings, runs: Path, results: Path, shown: Files) -> dict[str, Any]:
-    """Return everything that the page shows, as the template names it.
-
-    Parameters
-    ----------
-    settings : dict
-    runs : Path
-        The profile's folder of run records.
-    results : Path
-        Holds the profile's table in JSON, its comparison with the paper's (if the paper has one) and ``claims.json``.
-    shown : mapping of str to Path
-        The figures and pages of other steps, and their numbers, by their names; see `pipelines.page.parts`.
+def context(order: Order) -> dict[str, Any]:
+    """Return everything that the page shows, as the templates name it.
 
     Raises
     ------
     SuiteError
-        If one of the three is missing or damaged, or a record is.
+        If something that the page is about is missing or damaged.
     """
-    facts = table_facts(settings)
-    table, claims = read_table(results / f"{facts['name']}.json"), read_json(results / "claims.json")["claims"]
-    cells, comparison = _published(facts, results)
-    datasets = [dataset for dataset in table["datasets"] if "sha256" in dataset]
+    identity, own = order.identity, measured(order)
+    claims = read_json(order.beside("claims", identity["claims"]) / "claims.json")["claims"]
+    tables = [_table(order, name, table) for name, table in own.tables.items()]
+    titles = {table["name"]: table["title"] for table in tables}
+    datasets = {dataset["title"]: dataset for table in own.tables.values() for dataset in table["datasets"]}
     return {
-        "title": facts["title"],
-        "profile": table["profile"],
-        "protocol": table["protocol"],
-        "seeds": table["seeds"],
-        "selection": SELECTION_TEXT[table["selection"]],
-        "datasets": datasets,
-        "foreign": not {dataset["title"] for dataset in datasets} & {cell.dataset for cell in cells},
-        "counts": comparison["counts"],
+        "profile": identity["profile"],
+        "protocol": identity["protocol"],
+        "seeds": next(iter(own.tables.values()))["seeds"],
+        "datasets": list(datasets.values()),
+        "foreign": not any(table["of_the_paper"] for table in tables),
+        "tables": tables,
         "verdict_names": VERDICTS,
-        "tolerance": comparison["tolerance"],
         "rule": RULE,
-        "ranks": comparison["rank_agreement"],
-        "cells": comparison["cells"],
         "claims": claims,
         "claim_counts": claim_counts(claims),
         "unsupported": [claim for claim in claims if claim["published"]["verdict"] == FAILS],
-        "deviating": [cell for cell in comparison["cells"] if cell["verdict"] == DEVIATES],
         "evidence": EVIDENCE,
-        "sections": sections(table, cells, comparison["cells"], collect(settings, runs)),
-        "runs": runs.as_posix(),
-        "figures": figures(shown),
-        "pages": pages(shown),
-        "defects": read_provenance(PUBLISHED / "provenance.yaml"),
-        "absences": read_absences(PUBLISHED / "provenance.yaml"),
-        "vocabulary": read_vocabulary(PUBLISHED / "provenance.yaml"),
-        "rerun": steps_made(facts, shown),
+        "figures": figures(own.files, titles),
+        "pages": pages(own.files),
+        "defects": read_provenance(PROVENANCE),
+        "absences": read_absences(PROVENANCE),
+        "vocabulary": read_vocabulary(PROVENANCE),
+        "rerun": steps_made(identity),
+        "snakemake": identity["command"],
+        "results": order.results.as_posix(),
     }
 
 
-def _published(facts: Mapping[str, Any], results: Path) -> tuple[list[Cell], dict[str, Any]]:
-    """Return the paper's cells for a table, and the comparison with them."""
-    if "published" not in facts:
-        return [], as_json(compare([], [], DEFAULT_TOLERANCE))
-    return read_published(ROOT / facts["published"]), read_json(results / f"compare_{facts['name']}.json")
+def _table(order: Order, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the page shows of one table."""
+    source = order.identity["published_tables"][name]
+    published = read_published(ROOT / source["file"]) if source else []
+    comparison = read_json(table_folders(order)[name] / f"compare_{name}.json") if source else NO_COMPARISON
+    grid = Grid(name, table, published, comparison["cells"], _records(order, table))
+    return {
+        "name": name,
+        "title": table["title"],
+        "selection": SELECTION_TEXT[table["selection"]],
+        "of_the_paper": bool({cell.dataset for cell in published} & {one["title"] for one in table["datasets"]}),
+        "sections": sections(grid),
+        "not_run": not_run(grid),
+        "cells": comparison["cells"],
+        "counts": comparison["counts"],
+        "judged": sum(comparison["counts"][verdict] for verdict in (REPRODUCED, DEVIATES)),
+        "deviating": [cell for cell in comparison["cells"] if cell["verdict"] == DEVIATES],
+        "tolerance": comparison["tolerance"],
+        "ranks": comparison["rank_agreement"],
+    }
+
+
+NO_COMPARISON: Mapping[str, Any] = {
+    "cells": [],
+    "counts": dict.fromkeys(VERDICTS, 0),
+    "tolerance": 0,
+    "rank_agreement": [],
+}
+"""Of a table for which the paper prints no number."""
+
+
+def _records(order: Order, table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the records of a table's runs by id."""
+    names = [Path(folder).name for cell in table["cells"] for folder in cell["runs"].values()]
+    return {name: read_record(order.beside("runs", name) / "record.json") for name in names}
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -97,7 +106,7 @@ def render(content: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"verdict": verdict_text, "slug": _slug, "ordered_steps": _ordered_steps}
-    environment.globals |= {"noise_name": noise_name, "mark": MARK}
+    environment.globals |= {"noise_name": noise_name, "mark": MARK, "said_in": said_in}
     style, script = (Markup((PAGE / name).read_text(encoding="utf-8")) for name in ("report.css", "report.js"))
     return environment.get_template("report.html.j2").render(**content, style=style, script=script)
 
@@ -112,32 +121,10 @@ def _slug(text: str) -> str:
     return text.replace(" ", "-")
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the step."""
-    parser = Parser("pipelines.report", description="Make the page of all results, one HTML file.")
-    parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--runs", type=Path, required=True, help="the profile's folder of run records")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of tables, claims and figures")
-    parser.add_argument(
-        "--shown", type=Path, nargs="*", default=[], help="its figures and pages of other steps to show"
-    )
-    parser.add_argument(
-        "--configfile",
-        nargs="*",
-        default=[],
-        help="profile files for the commands on the page (default: none)",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
-    args = parser.parse_args(argv)
-    content = context(load_settings(args.config), args.runs, args.results, by_name(args.shown, args.results))
-    write_text(args.out, render({**content, "snakemake": _command(args.configfile)}))
-    return 0
-
-
-def _command(profile_files: Sequence[str]) -> str:
-    """The call of Snakemake that the name of a file completes."""
-    return shlex.join(["snakemake", "--cores", "2", *(["--configfile", *profile_files, "--"] if profile_files else [])])
+def make(order: Order, folder: Path) -> None:
+    """Make the page."""
+    write_text(folder / "report.html", render(context(order)))
 
 
 if __name__ == "__main__":
-    run(main)
+    work("pipelines.report", __doc__, "reports", make)

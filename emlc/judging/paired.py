@@ -15,7 +15,7 @@ ABOUT = """\
 All methods of a column share tasks and seeds, so each is compared, seed by seed, with the best of the column and with
 *Clean only*: mean of the paired differences in points with its 95 % confidence interval (Student's t). Bold:
 significant at 5 % after a correction for the number of comparisons in the column (Benjamini and Hochberg, by SciPy).
-Methods that cannot be told from the best are marked with an asterisk in the table above."""
+Methods that cannot be told from the best are bold in the table above."""
 
 
 @dataclass(frozen=True)

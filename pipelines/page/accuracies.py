@@ -1,6 +1,6 @@
 """A table of accuracies in the paper's layout, each method beside its published row and the difference."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from emlc.judging.cells import Cell, column_name
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
 from pipelines.page.differences import real_differences
+from pipelines.page.marks import Place, marked, place_of
 
 REFERENCE = "CIFAR-10"
 """Whose published columns stand beside a dataset that the paper does not have."""
@@ -40,7 +41,6 @@ TABLE_SCHEMA = {
         "seeds": {"type": "array"},
         "datasets": {"type": "array", "items": {"type": "object", "required": ["title"]}},
         "methods": {"type": "array", "items": {"type": "string"}},
-        "paired": {"type": "array"},
         "cells": {
             "type": "array",
             "items": {
@@ -84,8 +84,8 @@ def as_markdown(table: dict[str, Any], published: Sequence[Cell]) -> str:
     titles = [dataset["title"] for dataset in table["datasets"]]
     absent = [title for title in dict.fromkeys(cell.dataset for cell in published) if title not in titles]
     sections = [_section(table, published, dataset) for dataset in [*titles, *absent]]
-    paired = [real_differences(table)] if table["paired"] else []
     head = [f"# {table['title']}, profile `{table['profile']}`", _about(table, bool(published))]
+    paired = [real_differences(table)] if table["paired"] else []
     return "\n\n".join([*head, *sections, *paired, *_failures(table)]) + "\n"
 
 
@@ -94,8 +94,8 @@ def _about(table: dict[str, Any], compared: bool) -> str:
     seeds = ", ".join(str(seed) for seed in table["seeds"])
     return (
         f"Test accuracy (%), mean ± standard deviation over seeds {seeds}; protocol `{table['protocol']}`; reported is "
-        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column, with an asterisk "
-        "what cannot be told from it (below). "
+        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column and all "
+        "that cannot be told from it (below). "
         f"{COMPARED if compared else UNCOMPARED} Data: {datasets}."
     )
 
@@ -111,11 +111,11 @@ def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> st
     beside = title if any(cell.dataset == title for cell in published) else REFERENCE
     paper = {(c.method_key, *c.noise): c for c in published if c.dataset == beside}
     columns = list(dict.fromkeys(key[1:] for key in cells or paper))
-    top = {(p["noise_type"], p["noise_rate"]): p["top"] for p in table["paired"] if p["dataset"] == title}
+    marks = marked(table)
     rows = [
         row
         for method in row_names(table["methods"], published)
-        for row in _method_rows(method, columns, cells, paper, beside, beside == title, top)
+        for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title, marks=marks)
     ]
     header = ["Method", *(column_name(*column) for column in columns)]
     return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
@@ -146,11 +146,11 @@ def _method_rows(
     paper: dict[tuple[str, str, float | None], Cell],
     beside: str,
     comparable: bool,
-    top: dict[Column, list[str]],
+    marks: Container[Place],
 ) -> list[list[str]]:
     measured = [cells.get((_key(method), *column)) for column in columns]
     reported = [paper.get((_key(method), *column)) for column in columns]
-    rows = [[method, *(_measured(cell, top.get(column, [])) for cell, column in zip(measured, columns, strict=True))]]
+    rows = [[method, *(_measured(cell, marks) for cell in measured)]]
     if any(reported):
         rows.append([f"↳ *paper, {beside}*", *(_published(cell) for cell in reported)])
         pairs = zip(measured, reported, strict=True)
@@ -158,16 +158,18 @@ def _method_rows(
     return rows
 
 
-def _measured(cell: dict[str, Any] | None, top: Sequence[str]) -> str:
-    """Return a measured cell; `top` names the best method of its column, then those that cannot be told from it."""
+def _measured(cell: dict[str, Any] | None, marks: Container[Place]) -> str:
     if cell is None:
         return "not run"
     if cell["mean"] is None:
         return "failed"
-    text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
-    if cell["method"] in top:
-        text = f"**{text}**" if cell["method"] == top[0] else f"{text}\\*"
+    text = _accuracy(cell, bold=place_of(cell) in marks)
     return f"{text} ({len(cell['failed'])} failed)" if cell["failed"] else text
+
+
+def _accuracy(cell: dict[str, Any], bold: bool) -> str:
+    text = f"{cell['mean']:.2f}" + (f" ± {cell['std']:.2f}" if cell["std"] is not None else "")
+    return f"**{text}**" if bold else text
 
 
 def _published(cell: Cell | None) -> str:

@@ -27,6 +27,11 @@ def summary(claims: Sequence[Entry]) -> str:
     return f"{len(claims)} claims: published numbers: {texts[0]}; measured records: {texts[1]}"
 
 
+def said_in(quote: Entry) -> str:
+    """Return where the paper says something, in words: ``section 4.1``, ``abstract``, ``Table 1``."""
+    return f"section {quote['section']}" if quote["section"][0].isdigit() else quote["section"]
+
+
 def as_markdown(claims: Sequence[Entry], datasets: Sequence[str]) -> str:
     """Return the page: an overview, then every claim with the numbers that decided it."""
     about = f"Measured data sets: {', '.join(datasets) or 'none'}."
@@ -52,7 +57,7 @@ def _overview(claims: Sequence[Entry]) -> str:
     rows = [
         {
             "Claim": f"[{entry['id']}](#{entry['id']})",
-            "Section": ", ".join(quote["section"] for quote in entry["quotes"]),
+            "Where": ", ".join(map(said_in, entry["quotes"])),
             "It says": entry["asserts"],
             "Published": verdict_text(entry["published"]),
             "Measured": verdict_text(entry["measured"]),
@@ -65,7 +70,7 @@ def _overview(claims: Sequence[Entry]) -> str:
 
 
 def _section(entry: Entry) -> str:
-    lines = [f"### {entry['id']}", *(f"> {quote['text']} (section {quote['section']})" for quote in entry["quotes"])]
+    lines = [f"### {entry['id']}", *(f"> {quote['text']} ({said_in(quote)})" for quote in entry["quotes"])]
     lines += [f"{entry['asserts']} Decided by {EVIDENCE[entry['evidence']]}: `{entry['expression'].strip()}`."]
     lines += [_finding("Published", entry["published"]), _finding("Measured", entry["measured"])]
     lines += [_finding(f"On {item['dataset']}, not the paper's data", item) for item in entry["transferred"]]

@@ -1,4 +1,4 @@
-"""What the page shows besides the table: figures, pages of other steps, claims, and how to make each piece again."""
+"""What the page shows besides tables: figures, pages of other steps, claims, and how to make each piece again."""
 
 import base64
 import csv
@@ -17,9 +17,11 @@ FIGURES = {
     "fig3": "Figure 3, right: the teacher's outputs and the gate's weight for clean and for corrupted labels",
     "fig4": "Figure 4: t-SNE of the students' embeddings of the test set",
     "fig5": "Figure 5: the meta-objective by iteration",
-    "convergence": "Test accuracy by epoch, mean and spread over seeds",
 }
 """Files ``figures/<name>.svg``, ``.csv`` and ``.txt`` (the caption); the name stands in for a caption."""
+
+CURVES = "Test accuracy by epoch, mean and spread over seeds"
+"""Files ``figures/convergence_<table>.svg`` and ``.csv``."""
 
 PAGES = {
     "timing": "Time and memory",
@@ -32,27 +34,33 @@ PAGES = {
 MOST_ROWS = 500
 """Longer CSV files are to download only."""
 
-STEPS = {
-    "splits.md": "splits",
-    "timing.md": "timing",
-    "metagrad.md": "metagrad",
-    "ablations.md": "ablations",
-    "figures/convergence.svg": "curves",
-    "figures/fig1.svg": "recovery",
-    "figures/fig3.svg": "corrections",
-    "figures/fig4.svg": "embeddings",
-    "figures/fig5.svg": "objective",
+COMMANDS = {
+    "splits": "splits",
+    "timing": "timing",
+    "metagrad": "metagrad",
+    "ablations": "ablations",
+    "figures/fig1": "recovery",
+    "figures/fig3": "corrections",
+    "figures/fig4": "embeddings",
+    "figures/fig5": "objective",
 }
-"""The file to ask Snakemake for besides the table's, the claims' and the page, and the step that makes it."""
-
+"""The command that makes a figure or page; all others are convergence curves."""
 
 Files = Mapping[str, Path]
 """Files of results that were made, by their names, e.g. ``figures/fig1.csv``."""
 
 
-def figures(files: Files) -> list[dict[str, Any]]:
-    """Return the figures; those that were not made have no ``image``."""
-    return [_figure(files, name, title) for name, title in FIGURES.items()]
+def figures(files: Files, tables: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the figures; those that were not made have no ``image``.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+    tables : mapping of str to str
+        The titles of the tables by name: each has a figure of its curves.
+    """
+    curves = {f"convergence_{name}": f"{title}: {CURVES[0].lower()}{CURVES[1:]}" for name, title in tables.items()}
+    return [_figure(files, name, title) for name, title in (FIGURES | curves).items()]
 
 
 def pages(files: Files) -> list[dict[str, Any]]:
@@ -103,11 +111,26 @@ def data_uri(path: Path, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(_bytes(path)).decode()}"
 
 
-def steps_made(table: Mapping[str, Any], files: Files) -> dict[str, str]:
-    """Return what to ask Snakemake for, and the step that makes it: the page, the profile's table and some files."""
-    compared = {f"compare_{table['name']}.md": "compare"} if "published" in table else {}
-    always = {"report.html": "report", f"{table['name']}.md": "table", **compared, "claims.md": "claims"}
-    return always | {file: step for file, step in STEPS.items() if file in files}
+def steps_made(identity: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what can be made again: the file to ask Snakemake for, the command that makes it, and its order.
+
+    Parameters
+    ----------
+    identity : mapping
+        Of the page's order (:meth:`pipelines.workflow.pages.Pages.report`).
+    """
+    tables = [_step(f"{name}.md", "table", f"tables/{key}") for name, key in identity["tables"].items()]
+    others = [_measured_step(name, place) for name, place in identity["measured"].items()]
+    return [*tables, *others, _step("claims.md", "claims", f"claims/{identity['claims']}")]
+
+
+def _measured_step(name: str, place: str) -> dict[str, str]:
+    suffix = "svg" if name.startswith("figures/") else "md"
+    return _step(f"{name}.{suffix}", COMMANDS.get(name, "curves"), place)
+
+
+def _step(file: str, command: str, place: str) -> dict[str, str]:
+    return {"file": file, "command": command, "order": f"{place}.json"}
 
 
 def claim_counts(claims: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

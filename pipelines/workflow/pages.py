@@ -177,7 +177,7 @@ class Pages:
         """Return the verdicts on what the paper says."""
         identity = {
             "tables": {name: self.table(name).id for name in self.steps.profile.tables},
-            "measured": {name: order.id for name, order in self.measured().items()},
+            "measured": {name: f"{order.kind}/{order.id}" for name, order in self.measured().items()},
             "published": {name: file_digest(ROOT / "published" / name, "sha256") for name in PUBLISHED},
         }
         return self._order("claims", "claims", identity)

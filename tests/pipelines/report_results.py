@@ -3,82 +3,85 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.aggregate import main as aggregate
-from pipelines.claims import by_name
-from pipelines.claims import main as claims
-from pipelines.compare import main as compare
-from pipelines.profile.load import validated
-from pipelines.profile.settings import ROOT, Run
-from pipelines.report import main as report
-from tests.pipelines.records import write_run
-from tests.tiny import tiny_profile, write_yaml
+from emlc.records.store import Order, filling
+from pipelines.claims import make as make_claims
+from pipelines.profile.load import checked
+from pipelines.report import make as make_page
+from pipelines.table import make as make_table
+from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.steps import Run
+from tests.pipelines.records import made, write_run
+from tests.tiny import tiny_profile
 
+LABELS = {"ce": "Cross-Entropy", "mlc": "MLC", "emlc-k1": "EMLC (k=1)", "clean": "Clean only"}
 METHODS = {
-    name: {"label": label, "implementation": "baselines.cross_entropy"}
-    for name, label in [("ce", "Cross-Entropy"), ("mlc", "MLC"), ("emlc-k1", "EMLC (k=1)"), ("clean", "Clean only")]
+    name: {"label": label, "implementation": "baselines.cross_entropy", "training": {"lr": number / 100}}
+    for number, (name, label) in enumerate(LABELS.items(), start=1)
 }
-COLUMNS = [{"dataset": "digits", "noise": "sym", "rate": 0.5}, {"dataset": "digits", "noise": "asym", "rate": 0.4}]
-SCORES = {"ce": [80.0, 81.0, 83.5], "mlc": [71.25, 70.0], "clean": [90.123456, 9.0, 60.0]}
+"""Trained alike but for the learning rate, so that each has runs of its own."""
+
+SYM, ASYM = ({"dataset": "digits", "noise": noise, "rate": rate} for noise, rate in (("sym", 0.5), ("asym", 0.4)))
+TABLES = {
+    "table1": {"title": "Table 1", "published": "published/table1.csv", "columns": [SYM]},
+    "table2": {
+        "title": "Table 2",
+        "published": "published/table2.csv",
+        "methods": ["mlc", "emlc-k1"],
+        "selection": "last",
+        "columns": [ASYM],
+    },
+}
+FIGURES = {"fig5": {"column": SYM, "methods": ["mlc", "emlc-k1"], "seeds": [0, 1, 2], "epochs": 1}}
+SCORES: dict[str, list[float | str]] = {
+    "ce": [80.0, 81.0, 83.5],
+    "mlc": [71.25, 70.0, "DivergenceError: <x> & nan"],
+    "emlc-k1": ["RuntimeError: 0", "RuntimeError: 1", "RuntimeError: 2"],
+    "clean": [90.123456, 9.0, 60.0],
+}
+ASYM_SCORES: dict[str, list[float | str]] = {"mlc": [60.0, 61.0, 62.0], "emlc-k1": [63.0, 64.0, 60.0]}
+SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="40" height="40"/></svg>'
 PAGE = "# Time\n\nWarm-up, <b>medians</b>.\n\n## Table\n\n| method | s |\n|---|---|\n| MLC | 2 |\n"
+TIMES = 'method,seconds_per_epoch,note\nMLC,20,"a, b"\nEMLC (k=1),10,\nEMLC (k=5),9.5,<i>\n'
+OBJECTIVE = "method,epoch,meta_objective\nMLC,0,2.5\nEMLC (k=1),0,1.25\n"
 
 
-def write_results(folder: Path, **changes: Any) -> Path:
-    """Write a profile, records, tables, claims and some figures; return the folder of results.
+def page_jobs(folder: Path, configfiles: tuple[str, ...] = (), **changes: Any) -> Jobs:
+    """The jobs of a profile with two tables, a figure and timing; most figures and audits are not its own."""
+    blocks = {"methods": METHODS, "tables": TABLES, "figures": FIGURES, "timing": {"methods": ["mlc"]}}
+    profile = tiny_profile(**blocks | {"seeds": [0, 1, 2]} | changes)
+    return Jobs(checked(profile), folder / "results", configfiles)
 
-    On 50 % symmetric noise Cross-Entropy and Clean only are complete, MLC has a failed seed and EMLC only failed ones;
-    on asymmetric noise nothing was run.
+
+def write_results(jobs: Jobs) -> None:
+    """Write records, tables, audits, a figure and claims.
+
+    On 50 % symmetric noise Cross-Entropy and Clean only are complete, MLC has a failed seed and EMLC only failed ones.
     """
-    profile = tiny_profile(methods=METHODS, columns=COLUMNS, seeds=[0, 1, 2], **changes)
-    settings, results = validated(profile), folder / "results"
-    write_yaml(folder / "profile.yaml", profile)
-    for method, scores in SCORES.items():
-        for seed, score in enumerate(scores):
-            write_run(results / "runs", settings, Run(method, "digits", "sym", 0.5, seed), [10.0, score])
-    write_run(results / "runs", settings, Run("mlc", "digits", "sym", 0.5, 2), "DivergenceError: <x> & nan")
-    for seed in range(3):
-        write_run(results / "runs", settings, Run("emlc-k1", "digits", "sym", 0.5, seed), f"RuntimeError: {seed}")
-    outputs = ["--csv", "table1.csv", "--json", "table1.json", "--metrics", "metrics.json"]
-    outputs = [str(results / name) if "." in name else name for name in outputs]
-    aggregate(["--config", str(folder / "profile.yaml"), "--runs", str(results / "runs"), *outputs])
-    judge(results)
-    write_figures(results)
-    return results
+    for noise, rate, scores in (("sym", 0.5, SCORES), ("asym", 0.4, ASYM_SCORES)):
+        for method in scores.keys() & jobs.profile.methods.keys():
+            for seed, score in enumerate(scores[method]):
+                run = Run(method, "digits", noise, rate, seed)
+                write_run(jobs.steps, run, score if isinstance(score, str) else [10.0, score])
+    for name in jobs.profile.tables:
+        made(jobs.pages.table(name), make_table)
+    for name, order in jobs.pages.measured().items():
+        put(order, FILES.get(name, {f"{Path(name).name}.svg": SQUARE} if "figures" in name else {}))
+    made(jobs.pages.claims(), make_claims)
 
 
-def judge(results: Path) -> None:
-    """Compare the table with the paper's and judge the claims."""
-    pages = {
-        name: [str(results / f"{name}.{suffix}") for suffix in ("md", "json")] for name in ("compare_table1", "claims")
-    }
-    published = str(ROOT / "published" / "table1.csv")
-    markdown, data = pages["compare_table1"]
-    table = str(results / "table1.json")
-    compare([str(results / "table1.csv"), published, "--table", table, "--md", markdown, "--json", data])
-    claims(["--table", str(results / "table1.json"), "--md", pages["claims"][0], "--json", pages["claims"][1]])
+FILES = {
+    "figures/fig5": {"fig5.svg": SQUARE, "fig5.csv": OBJECTIVE, "fig5.txt": "The meta-objective & its n = 3 seeds.\n"},
+    "timing": {"timing.md": PAGE, "timing.csv": TIMES},
+}
 
 
-def write_figures(results: Path) -> None:
-    """Write a figure, a page of another step and its numbers; all other figures and pages are missing."""
-    (results / "figures").mkdir()
-    square = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="40" height="40"/></svg>'
-    (results / "figures" / "fig5.svg").write_text(square)
-    (results / "figures" / "fig5.csv").write_text("method,epoch,meta_objective\nMLC,0,2.5\nEMLC (k=1),0,1.25\n")
-    (results / "figures" / "fig5.txt").write_text("The meta-objective & its n = 3 seeds.\n")
-    (results / "timing.md").write_text(PAGE)
-    (results / "timing.csv").write_text(
-        'method,seconds_per_epoch,note\nMLC,20,"a, b"\nEMLC (k=1),10,\nEMLC (k=5),9.5,<i>\n'
-    )
+def put(order: Order, files: dict[str, str]) -> None:
+    """Put an artefact of some text files into the store."""
+    with filling(order) as folder:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
 
 
-def write_page(folder: Path, results: Path, *options: str) -> Path:
+def write_page(jobs: Jobs) -> Path:
     """Make the page and return it."""
-    out = folder / "report.html"
-    arguments = ["--runs", str(results / "runs"), "--results", str(results), "--out", str(out)]
-    shown = map(str, shown_files(results).values())
-    assert report(["--config", str(folder / "profile.yaml"), *arguments, "--shown", *shown, *options]) == 0
-    return out
-
-
-def shown_files(results: Path) -> dict[str, Path]:
-    """What :func:`write_figures` wrote, by name."""
-    return by_name([*results.glob("figures/*"), *results.glob("timing.*")], results)
+    return made(jobs.pages.report(), make_page) / "report.html"

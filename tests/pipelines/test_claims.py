@@ -9,38 +9,41 @@ from pathlib import Path
 import pytest
 import yaml
 
+from emlc.judging.ledger.reading import read_ledger
+from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
-from pipelines.claims import by_name, main
+from pipelines.claims import judge_all, make
+from pipelines.evidence.measured import Measured
+from pipelines.evidence.numbers import Numbers, read_paper
+from pipelines.page.claims import as_markdown, said_in
+from pipelines.profile.places import PUBLISHED, ROOT
+from tests.pipelines.records import made
+from tests.pipelines.report_results import page_jobs, write_results
 
-ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "published"
 PAPER = ROOT.parent / "shared" / "paper"
 METHODS = ["Cross-Entropy", "MW-Net", "MLNT", "MLC", "MSLC", "FasTEN", "EMLC (k=1)", "EMLC (k=5)"]
 RATES = [("sym", 0.2), ("sym", 0.5), ("sym", 0.8), ("sym", 0.9), ("asym", 0.4)]
 
 
-def table(accuracy, dataset="UCI digits", seeds=(0, 1)):
+def table(accuracy, dataset="UCI digits", seeds=(0, 1), columns=RATES, methods=METHODS):
     """A measured table; `accuracy(method, noise, rate, seed)` gives the score, None a run that is not there."""
     cells = []
-    for noise, rate in RATES:
-        for method in METHODS:
-            scores = [score for seed in seeds if (score := accuracy(method, noise, rate, seed)) is not None]
+    for noise, rate in columns:
+        for method in methods:
+            scores = {str(seed): accuracy(method, noise, rate, seed) for seed in seeds}
+            known = [score for score in scores.values() if score is not None]
             cells.append(
                 {
                     "method": method,
                     "dataset": dataset,
                     "noise_type": noise,
                     "noise_rate": rate,
-                    "mean": sum(scores) / len(scores) if scores else None,
+                    "mean": sum(known) / len(known) if known else None,
                     "std": None,
-                    "n_seeds": len(scores),
-                    "accuracies": scores,
-                    "failed": [],
-                    "missing": 0,
+                    "by_seed": {seed: score for seed, score in scores.items() if score is not None},
                 }
             )
-    about = {"profile": "x", "protocol": "paper", "selection": "last", "seeds": list(seeds), "methods": METHODS}
-    return {**about, "datasets": [{"title": dataset}], "cells": cells}
+    return {"seeds": list(seeds), "cells": cells}
 
 
 @pytest.fixture
@@ -61,16 +64,12 @@ def edit(path, method, dataset, rate, mean):
         writer.writerows(rows)
 
 
-def judged(tmp_path, content=None, published=PUBLISHED, measured="*.csv"):
-    """The claims by id, from the command line step."""
-    results = tmp_path / "results"
-    results.mkdir(exist_ok=True)
-    (results / "table1.json").write_text(json.dumps(content or table(lambda *_: None)))
-    outputs = ["--md", str(results / "claims.md"), "--json", str(results / "claims.json")]
-    arguments = ["--table", str(results / "table1.json"), "--published", str(published), *outputs]
-    arguments += ["--measured", *map(str, results.rglob(measured))]
-    assert main([*arguments, "--ledger", str(published / "claims.yaml")]) == 0
-    return {entry["id"]: entry for entry in json.loads((results / "claims.json").read_text())["claims"]}
+def judged(*tables, published=PUBLISHED, files=(), places=None):
+    """The claims by id; `tables` are the profile's table1, table2, ..., `files` measured files by name."""
+    named = {f"table{number}": content for number, content in enumerate(tables or [table(lambda *_: None)], start=1)}
+    numbers = Numbers(read_paper(published), Measured(named, dict(files), places or {}))
+    claims = json.loads(json.dumps(judge_all(read_ledger(published / "claims.yaml"), numbers)))
+    return {entry["id"]: entry for entry in claims}
 
 
 def squeezed(text):
@@ -89,8 +88,8 @@ def test_every_quote_stands_in_the_paper():
     assert all(len(quote.split()) >= 4 for quote in quotes)
 
 
-def test_the_published_numbers_decide_what_they_can(tmp_path):
-    claims = judged(tmp_path)
+def test_the_published_numbers_decide_what_they_can():
+    claims = judged()
     verdicts = {name: (entry["published"]["verdict"], entry["published"]["only"]) for name, entry in claims.items()}
     failing = {name: only for name, (verdict, only) in verdicts.items() if verdict == "does not hold"}
     assert failing == {
@@ -125,8 +124,8 @@ def test_the_published_numbers_decide_what_they_can(tmp_path):
     assert {entry["measured"]["verdict"] for entry in claims.values()} == {"not measured"}
 
 
-def test_the_gains_of_section_4_1_do_not_follow_from_table_1(tmp_path):
-    claims = judged(tmp_path)
+def test_the_gains_of_section_4_1_do_not_follow_from_table_1():
+    claims = judged()
     for name, difference, stated in (
         ("gain-at-50-on-cifar-10", "= 2.56 == 2.16", "2.16"),
         ("gain-at-50-on-cifar-100", "= 3.21 == 3.58", "3.58"),
@@ -149,36 +148,34 @@ def test_the_gains_of_section_4_1_do_not_follow_from_table_1(tmp_path):
         ("FasTEN", "CIFAR-10", 0.8, 90.0, "high-noise-lead", "does not hold", ["EMLC (k=1)"]),
     ],
 )
-def test_another_published_cell_is_another_verdict(
-    tmp_path, published, method, dataset, rate, mean, claim, verdict, only
-):
+def test_another_published_cell_is_another_verdict(published, method, dataset, rate, mean, claim, verdict, only):
     edit(published / "table1.csv", method, dataset, rate, mean)
-    found = judged(tmp_path, published=published)[claim]["published"]
+    found = judged(published=published)[claim]["published"]
     assert (found["verdict"], found["only"]) == (verdict, only)
 
 
-def test_shifted_columns_are_found_in_the_provenance(tmp_path, published):
+def test_shifted_columns_are_found_in_the_provenance(published):
     path = published / "provenance.yaml"
     path.write_text(path.read_text().replace("defect: shifted-column", "defect: untraced", 1))
-    (step,) = judged(tmp_path, published=published)["columns-hold-their-noise-rate"]["published"]["steps"]
+    (step,) = judged(published=published)["columns-hold-their-noise-rate"]["published"]["steps"]
     assert "= 4 == 0" in step["text"]
 
 
-def test_measured_records_of_the_papers_data_decide(tmp_path):
+def test_measured_records_of_the_papers_data_decide():
     scores = {"EMLC (k=1)": 91.0, "EMLC (k=5)": 92.0}
     content = table(lambda method, noise, rate, seed: scores.get(method, 80.0) + seed, "CIFAR-10")
-    claims = judged(tmp_path, content)
+    claims = judged(content)
     assert claims["above-90-on-cifar-10"]["measured"]["verdict"] == "holds"
     assert claims["above-90-on-cifar-10"]["transferred"] == []
     assert claims["gain-at-50-on-cifar-10"]["measured"]["verdict"] == "does not hold"
     assert claims["best-in-table-1"]["measured"]["verdict"] == "not measured"  # the CIFAR-100 half is open
     low = table(lambda method, *_: 80.0 if method == "FasTEN" else 70.0, "CIFAR-10")
-    assert judged(tmp_path, low)["best-in-table-1"]["measured"]["verdict"] == "does not hold"
+    assert judged(low)["best-in-table-1"]["measured"]["verdict"] == "does not hold"
 
 
-def test_other_data_stands_beside_and_decides_nothing(tmp_path):
+def test_other_data_stands_beside_and_decides_nothing():
     content = table(lambda method, noise, rate, seed: 90.0 + seed * ("k=5" in method) if "EMLC" in method else 80.0)
-    claims = judged(tmp_path, content)
+    claims = judged(content)
     assert {entry["measured"]["verdict"] for entry in claims.values()} == {"not measured"}
     best = claims["best-in-table-1"]["transferred"][0]
     assert (best["dataset"], best["verdict"], best["seeds"], best["seeds_agreeing"]) == ("UCI digits", "holds", 2, 2)
@@ -188,73 +185,125 @@ def test_other_data_stands_beside_and_decides_nothing(tmp_path):
     assert claims["above-90-on-cifar-10"]["transferred"] == []
 
 
-def test_a_missing_run_leaves_a_claim_open_unless_the_others_decide(tmp_path):
+def test_a_missing_run_leaves_a_claim_open_unless_the_others_decide():
     content = table(lambda method, *_: None if method == "FasTEN" else 90.0 if "EMLC" in method else 80.0)
-    assert judged(tmp_path, content)["best-in-table-1"]["transferred"][0]["verdict"] == "not measured"
+    assert judged(content)["best-in-table-1"]["transferred"][0]["verdict"] == "not measured"
     content = table(lambda method, *_: None if method == "FasTEN" else 70.0 if "EMLC" in method else 80.0)
-    found = judged(tmp_path, content)["best-in-table-1"]["transferred"][0]
+    found = judged(content)["best-in-table-1"]["transferred"][0]
     assert found["verdict"] == "does not hold"  # on CIFAR-100 with 90 % the paper prints no FasTEN
     assert {step["holds"] for step in found["steps"]} == {None, False}
 
 
 def timing(folder, one_step):
-    (folder / "results").mkdir(exist_ok=True)
     rows = ["net,method,times faster than MLC (double backward)", f"a,EMLC (k=1),{one_step}", "b,EMLC (k=1),1.5"]
-    (folder / "results" / "timing.csv").write_text("\n".join([*rows, "a,EMLC (k=5),1.6", "b,EMLC (k=5),1.7", ""]))
+    path = folder / "timing.csv"
+    path.write_text("\n".join([*rows, "a,EMLC (k=5),1.6", "b,EMLC (k=5),1.7", ""]))
+    return {"timing.csv": path}
 
 
-def test_times_are_read_from_a_file_beside_the_table(tmp_path):
-    timing(tmp_path, one_step=1.2)
-    claims = judged(tmp_path)
+def test_times_are_read_from_a_file(tmp_path):
+    claims = judged(files=timing(tmp_path, one_step=1.2))
     assert claims["faster-than-mlc"]["measured"]["verdict"] == "holds"
     assert claims["five-steps-cheaper-than-one"]["measured"]["verdict"] == "holds"
     assert claims["half-the-time"]["measured"]["only"] == []  # 1.65 times faster is 0.6 of the time
-    timing(tmp_path, one_step=0.9)
-    found = judged(tmp_path)["faster-than-mlc"]["measured"]
+    found = judged(files=timing(tmp_path, one_step=0.9))["faster-than-mlc"]["measured"]
     assert (found["verdict"], found["only"]) == ("does not hold", ["EMLC (k=5)"])
+    found = judged()["faster-than-mlc"]["measured"]
+    assert (found["verdict"], [step["text"] for step in found["steps"]]) == (
+        "not measured",
+        ["timing.csv was not made"],
+    )
 
 
 def test_figures_of_other_data_decide_nothing(tmp_path):
-    figures = tmp_path / "results" / "figures"
-    figures.mkdir(parents=True)
     rows = ["method,seed,epoch,recovery", "EMLC (k=1) with SimCLR,0,1,10", "EMLC (k=1) with SimCLR,0,2,80"]
-    (figures / "fig1.csv").write_text("\n".join([*rows, "MLC,0,2,70", "MLC with SimCLR,0,2,75", ""]))
-    claim = judged(tmp_path, table(lambda *_: 80.0))["recovers-more-labels"]
+    (tmp_path / "fig1.csv").write_text("\n".join([*rows, "MLC,0,2,70", "MLC with SimCLR,0,2,75", ""]))
+    files = {"figures/fig1.csv": tmp_path / "fig1.csv"}
+    claim = judged(files=files, places={"figures/fig1": "UCI digits"})["recovers-more-labels"]
     assert claim["measured"]["verdict"] == "not measured"
     assert claim["measured"]["steps"][0]["text"] == "nothing was run on CIFAR-10"
     assert [(item["dataset"], item["verdict"]) for item in claim["transferred"]] == [("UCI digits", "holds")]
-    claim = judged(tmp_path, table(lambda *_: 80.0, "CIFAR-10"))["recovers-more-labels"]
+    claim = judged(files=files, places={"figures/fig1": "CIFAR-10"})["recovers-more-labels"]
     assert (claim["measured"]["verdict"], claim["transferred"]) == ("holds", [])
 
 
-def test_files_that_another_profile_left_decide_nothing(tmp_path):
-    timing(tmp_path, one_step=1.2)
-    found = judged(tmp_path, measured="splits.csv")["faster-than-mlc"]["measured"]
-    assert found["verdict"] == "not measured"
-    assert {step["text"] for step in found["steps"]} == {"timing.csv was not made"}
+def test_a_figure_is_of_its_own_data_whatever_the_tables_hold(tmp_path):
+    """Tables of CIFAR-10 do not make a figure on other data one of CIFAR-10."""
+    (tmp_path / "fig1.csv").write_text("method,seed,epoch,recovery\n")
+    files, places = {"figures/fig1.csv": tmp_path / "fig1.csv"}, {"figures/fig1": "UCI digits"}
+    claim = judged(table(lambda *_: 80.0, "CIFAR-10"), files=files, places=places)["recovers-more-labels"]
+    assert claim["measured"]["steps"][0]["text"] == "nothing was run on CIFAR-10"
 
 
-def test_measured_files_lie_below_the_results(tmp_path):
-    with pytest.raises(SuiteError, match=r"timing\.csv' is not in the subpath of .*below the folder of results"):
-        by_name([tmp_path / "elsewhere" / "timing.csv"], tmp_path / "results")
+CLOTHING = ["MLC", "FasTEN", "EMLC (k=1)", "EMLC (k=5)"]
 
 
-def test_the_page_shows_every_claim_with_the_numbers(tmp_path):
-    claims = judged(tmp_path, table(lambda *_: 80.0))
-    page = (tmp_path / "results" / "claims.md").read_text()
-    assert all(f"\n### {name}\n" in page and f"](#{name})" in page for name in claims)
+def test_clothing1m_is_read_from_the_second_table():
+    scores = {"EMLC (k=1)": 79.0, "EMLC (k=5)": 78.0}
+    clothing = table(lambda m, *_: scores.get(m, 75.0), "Clothing1M", columns=[("", None)], methods=CLOTHING)
+    claims = judged(table(lambda *_: 80.0), clothing)
+    assert claims["one-step-better-on-clothing1m"]["measured"]["verdict"] == "holds"
+    assert claims["gain-over-mlc-on-clothing1m"]["measured"]["verdict"] == "holds"
+    assert claims["best-on-clothing1m"]["measured"]["verdict"] == "not measured"  # of 16 others, two were run
+    assert claims["unlike-the-cifar-experiments"]["measured"]["verdict"] == "not measured"
+
+
+def test_each_printed_number_has_its_measured_one_in_the_table_of_its_name():
+    """Two tables may report a column by two rules; each printed table has its own of the profile beside it."""
+    high, low = (table(lambda *_, score=score: score, "CIFAR-10") for score in (91.0, 10.0))
+    assert judged(high, low)["above-90-on-cifar-10"]["measured"]["verdict"] == "holds"
+    assert judged(low, high)["above-90-on-cifar-10"]["measured"]["verdict"] == "does not hold"
+
+
+def test_a_table_stands_in_for_the_data_of_its_own_printed_table_only(published):
+    """On Clothing1M the paper draws no noise, so each measured column stands in for it by itself."""
+    path = published / "claims.yaml"
+    text = path.read_text()
+    before, claim, after = text.partition("  - id: one-step-better-on-clothing1m\n")
+    path.write_text(before + claim + after.replace("transfers: false", "transfers: true", 1))
+    scores = {"sym": {"EMLC (k=1)": 70.0}, "asym": {"EMLC (k=1)": 60.0}}
+    clothes = table(lambda m, noise, *_: scores[noise].get(m, 65.0), "Clothes", columns=RATES[-2:], methods=CLOTHING)
+    claims = judged(table(lambda *_: 80.0), clothes, published=published)
+    found = {item["dataset"]: item["verdict"] for item in claims["one-step-better-on-clothing1m"]["transferred"]}
+    assert found == {"Clothes, Sym. 90%": "holds", "Clothes, Asym. 40%": "does not hold"}
+    assert [item["dataset"] for item in claims["best-in-table-1"]["transferred"]] == ["UCI digits"]
+
+
+def test_the_page_shows_every_claim_with_the_numbers():
+    claims = list(judged(table(lambda *_: 80.0)).values())
+    page = as_markdown(claims, ["UCI digits"])
+    assert all(f"\n### {entry['id']}\n" in page and f"](#{entry['id']})" in page for entry in claims)
     assert "does not hold; it holds for EMLC (k=1) only" in page
     assert "- EMLC (k=5), CIFAR-10, Sym. 90% (89.57 ± 0.30) > 90: no" in page
     assert "**On UCI digits, not the paper's data: does not hold" in page
-    again = judged(tmp_path, table(lambda *_: 80.0))
-    assert again == claims
-    assert (tmp_path / "results" / "claims.md").read_text() == page
+    for words in ("(abstract)", "(Table 1)", "(section 4.1)"):
+        assert words in page
+    assert "section abstract" not in page
+    assert "section Table" not in page
 
 
-def test_a_malformed_expression_gets_one_line_and_no_file(tmp_path, published):
+def test_where_the_paper_says_something():
+    found = [said_in({"section": section}) for section in ("4.1", "abstract", "Table 2")]
+    assert found == ["section 4.1", "abstract", "Table 2"]
+
+
+def test_a_malformed_expression_gets_one_line(published):
     path = published / "claims.yaml"
-    path.write_text(path.read_text().replace("above-90", "above", 0).replace("> 90\n", "> 90 >\n"))
+    path.write_text(path.read_text().replace("> 90\n", "> 90 >\n"))
     with pytest.raises(SuiteError, match=r"claim above-90-on-cifar-10: .*is no expression") as caught:
-        judged(tmp_path, published=published)
+        judged(published=published)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "results" / "claims.md").exists()
+
+
+def test_the_command_reads_the_tables_and_files_of_its_order(tmp_path):
+    jobs = page_jobs(tmp_path)
+    write_results(jobs)
+    content = read_json(jobs.pages.claims().folder / "claims.json")
+    assert content["datasets"] == ["UCI digits"]
+    claims = {entry["id"]: entry for entry in content["claims"]}
+    found = claims["lower-meta-objective"]["transferred"]
+    assert [(item["dataset"], item["verdict"]) for item in found] == [("UCI digits", "not measured")]  # epoch 0 only
+    best = claims["best-in-table-1"]["transferred"][0]
+    assert (best["dataset"], best["verdict"]) == ("UCI digits", "not measured")  # EMLC has failed
+    again = made(jobs.pages.claims(), make)
+    assert read_json(again / "claims.json") == content

@@ -2,6 +2,7 @@
 
 from pipelines import determinism
 from pipelines.determinism import SERIES, Outcome, as_markdown, main
+from pipelines.profile.load import checked
 from tests.tiny import tiny_profile, write_yaml
 
 
@@ -12,7 +13,7 @@ def test_each_workflow_is_held_against_the_first():
         "rounded alike": Outcome("a" * 64, "c" * 64, 0, 0),
         "other": Outcome("d" * 64, "c" * 64, 0, 0),
     }
-    page = as_markdown(tiny_profile(), outcomes)
+    page = as_markdown(checked(tiny_profile()), outcomes)
     verdicts = [line.split("|")[-2].strip() for line in page.splitlines() if line.startswith("| ")][1:]
     assert verdicts == ["bit for bit", "bit for bit", "same table, other bits", "other scores"]
     assert "Profile `tiny`: 2 methods, 1 columns, 1 seeds, 2 epochs" in page

@@ -12,14 +12,14 @@ from emlc.records.artefacts import write_json
 from emlc.records.errors import SuiteError
 from pipelines.failures import main
 from pipelines.profile.mappings import read_yaml
-from pipelines.profile.settings import ROOT
+from pipelines.profile.places import ROOT
 
-FAILED = [{"seed": 1, "folder": "d/sym-0.5/m/seed1", "error": "loss is nan"}]
+FAILED = [{"seed": 1, "folder": "results/runs/abc", "error": "loss is nan"}]
 
 
 def table(failed):
-    cell = dict.fromkeys(("method", "dataset", "noise_type", "noise_rate", "mean", "std", "missing"))
-    facts = {"protocol": "paper", "selection": "last", "seeds": [0], "datasets": [], "methods": []}
+    cell = dict.fromkeys(("method", "dataset", "noise_type", "noise_rate", "mean", "std"))
+    facts = {"title": "T", "protocol": "paper", "selection": "last", "seeds": [0], "datasets": [], "methods": []}
     return {"profile": "p", **facts, "cells": [{**cell, "failed": []}, {**cell, "failed": failed}]}
 
 
@@ -33,7 +33,7 @@ def test_each_failed_run_is_named_with_its_reason_and_remedy(tmp_path, capsys):
     write_json(tmp_path / "t.json", table(FAILED))
     assert main([str(tmp_path / "t.json")]) == 1
     line = capsys.readouterr().out
-    assert line == "failed run: loss is nan; to try again, delete results/runs/p/d/sym-0.5/m/seed1/record.json\n"
+    assert line == "failed run: loss is nan; to try again, delete results/runs/abc\n"
 
 
 @pytest.mark.parametrize("failed", [[], FAILED])

@@ -3,8 +3,9 @@
 import pytest
 
 from emlc.records.errors import SuiteError
-from pipelines.profile.settings import ROOT
-from pipelines.readme import BEGIN, END, main
+from pipelines.profile.places import ROOT
+from pipelines.readme import BEGIN, END, FIGURE, main
+from pipelines.readme import PAGE as SHOWN
 
 TABLE = "| Method | 20% |\n|---|---|\n| EMLC | 84.07 |"
 PAGE = f"# Table 1, profile `embedded`\n\nAccuracy.\n\n## UCI digits\n\n{TABLE}\n\n## CIFAR-10\n\n| other |\n|---|\n"
@@ -13,8 +14,8 @@ README = f"# emlc\n\nAbove.\n\n{BEGIN}\n\n| old |\n\n{END}\n\nBelow.\n\n| verdic
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    files = {"README.md": README.encode(), "results/table1.md": PAGE.encode()}
-    files |= {"docs/images/convergence.png": b"old", "results/figures/convergence.png": b"new"}
+    files = {"README.md": README.encode(), str(SHOWN): PAGE.encode()}
+    files |= {"docs/images/convergence.png": b"old", str(FIGURE): b"new"}
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
@@ -34,7 +35,7 @@ def test_the_first_table_and_the_figure_are_taken_over_and_nothing_else(root, ca
 
 
 def test_a_page_of_one_table_ends_with_it(root):
-    (root / "results/table1.md").write_text(PAGE.partition("\n\n## CIFAR-10")[0] + "\n")
+    (root / SHOWN).write_text(PAGE.partition("\n\n## CIFAR-10")[0] + "\n")
     main([])
     assert (root / "README.md").read_text() == README.replace("| old |", TABLE)
 
@@ -44,8 +45,7 @@ def test_a_page_of_one_table_ends_with_it(root):
     [
         ("README.md", README.replace(END, ""), "lacks its markers"),
         ("README.md", f"{END}\n{BEGIN}\n", "lacks its markers"),
-        ("results/table1.md", PAGE.replace("embedded", "paper"), "not the embedded profile's"),
-        ("results/table1.md", None, r"cannot read .*table1\.md: No such file"),
+        (SHOWN, None, r"cannot read .*table1\.md: No such file"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_before_anything_is_written(root, name, content, message):

@@ -6,21 +6,17 @@ import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
 from emlc.judging.cells import read_published
-from emlc.records.artefacts import write_json
 from emlc.records.errors import SuiteError
-from pipelines.aggregate import aggregate, collect
-from pipelines.profile.load import load_settings, validated
-from pipelines.report import context, main, render
-from pipelines.table import as_markdown, read_table
-from tests.pipelines.report_results import COLUMNS, METHODS, SCORES, shown_files, write_page, write_results
-from tests.tiny import tiny_profile, write_yaml
+from pipelines.page.accuracies import as_markdown, read_table
+from pipelines.profile.places import ROOT
+from pipelines.report import context, make, render
+from tests.pipelines.records import made as made_by
+from tests.pipelines.report_results import METHODS, SCORES, SYM, TABLES, page_jobs, write_page, write_results
 
-ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 
@@ -67,10 +63,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    results = write_results(folder)
-    path = write_page(folder, results)
-    return folder, results, path.read_text(encoding="utf-8")
+    jobs = page_jobs(tmp_path_factory.mktemp("report"))
+    write_results(jobs)
+    return jobs, jobs.pages, write_page(jobs).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +78,12 @@ def lines(path):
         return list(csv.DictReader(handle))
 
 
-def cell_of(page, dataset, method, column):
-    (table,) = [t for t in page.find("table") if t.get("data-dataset") == dataset]
+def table_file(pages, name, suffix):
+    return pages.table(name).folder / f"{name}.{suffix}"
+
+
+def cell_of(page, dataset, method, column, name="table1"):
+    (table,) = page.find("table", **{"data-dataset": dataset, "data-table": name})
     names = [header["text"].strip() for header in page.find("th", table, scope="col") if header["within"][-3] is table]
     for row in page.find("tr", table):
         parts = [part for part in page.all if part["tag"] in ("td", "th") and part["within"][-1] is row]
@@ -93,42 +92,80 @@ def cell_of(page, dataset, method, column):
     raise AssertionError(f"no row {method}")
 
 
-def test_every_measured_number_is_that_of_the_csv(made, page):
-    columns = {"sym": "50%", "asym": "Asym. 40%"}
-    table = lines(made[1] / "table1.csv")
-    assert len(table) == 8
+@pytest.mark.parametrize(("name", "column", "rows"), [("table1", "50%", 4), ("table2", "Asym. 40%", 2)])
+def test_every_measured_number_is_that_of_the_csv(made, page, name, column, rows):
+    table = lines(table_file(made[1], name, "csv"))
+    assert len(table) == rows
     for line in table:
-        cell = cell_of(page, line["dataset"], line["method"], columns[line["noise_type"]])
+        cell = cell_of(page, line["dataset"], line["method"], column, name)
         assert (cell["data-value"] or "") == line["mean"]
         (button,) = page.find("button", cell)
-        shown = button["text"].replace(", details", "").strip()
+        shown = re.sub(r"(, marked)?, details", "", button["text"]).strip()
         if line["mean"]:
             assert shown == f"{float(line['mean']):.2f}" + (f" ± {float(line['std']):.2f}" if line["std"] else "")
         else:
-            assert shown == ("failed" if line["method"] == "EMLC (k=1)" and line["noise_type"] == "sym" else "not run")
+            assert (shown, line["method"]) == ("failed", "EMLC (k=1)")
+
+
+def test_the_best_of_a_column_is_marked_as_in_the_table(made, page):
+    for name in ("table1", "table2"):
+        (grid,) = page.find("table", **{"data-table": name, "data-dataset": "UCI digits"})
+        marked = [
+            button["within"][-1]["data-value"] for button in page.find("button", grid, **{"class": "open marked"})
+        ]
+        bold = re.findall(r"\*\*([0-9.]+)", table_file(made[1], name, "md").read_text().partition("## ")[2])
+        assert [f"{float(value):.2f}" for value in marked] == bold
+        means = [float(line["mean"]) for line in lines(table_file(made[1], name, "csv")) if line["mean"]]
+        assert [float(value) for value in marked] == [max(means)]
 
 
 def test_every_published_number_stands_in_its_cell(page):
     names = {("sym", rate): f"{100 * rate:g}%" for rate in (0.2, 0.5, 0.8, 0.9)} | {("asym", 0.4): "Asym. 40%"}
-    cells = read_published(ROOT / "published" / "table1.csv")
-    for cell in cells:
-        (shown,) = page.find(
-            "span", cell_of(page, cell.dataset, cell.method, names[cell.noise]), **{"class": "published"}
-        )
-        assert float(shown["data-value"]) == cell.mean
-        assert shown["text"] == f"{cell.mean:.2f}" + (f" ± {cell.std:.2f}" if cell.std is not None else "")
-    (compared,) = page.find("table", **{"class": "compared"})
-    assert len(page.rows(compared)) == len(cells) + 1
-    for row, cell in zip(page.rows(compared)[1:], cells, strict=True):
-        assert row[:2] == [cell.method, cell.dataset]
-        assert row[3].split(" ")[0] == f"{cell.mean:.2f}"
+    for name in ("table1", "table2"):
+        cells = read_published(ROOT / "published" / f"{name}.csv")
+        for cell in cells:
+            column = names.get(cell.noise, "Accuracy")
+            place = cell_of(page, cell.dataset, cell.method, column, name)
+            (shown,) = page.find("span", place, **{"class": "published"})
+            assert float(shown["data-value"]) == cell.mean
+            assert shown["text"] == f"{cell.mean:.2f}" + (f" ± {cell.std:.2f}" if cell.std is not None else "")
+        (compared,) = page.find("table", **{"class": "compared", "data-table": name})
+        assert len(page.rows(compared)) == len(cells) + 1
+        for row, cell in zip(page.rows(compared)[1:], cells, strict=True):
+            assert row[:2] == [cell.method, cell.dataset]
+            assert row[3].split(" ")[0] == f"{cell.mean:.2f}"
+
+
+def test_data_sets_without_a_run_are_one_folded_line(page):
+    folded = page.find("details", **{"class": "not-run-here"})
+    lines = [page.find("summary", element)[0]["text"] for element in folded]
+    assert lines == [
+        "CIFAR-10 and CIFAR-100: not run by this profile; the paper's numbers",
+        "Clothing1M: not run by this profile; the paper's numbers",
+    ]
+    for element in folded:
+        assert "open" not in element
+        assert "not run" not in element["text"].partition("numbers")[2]
+        assert [button for button in page.find("button", element) if "sort" not in button["class"]] == []
+
+
+def test_the_order_of_methods_stands_first_where_no_number_can_be_judged(page):
+    (section,) = page.find("section", **{"aria-labelledby": "table1"})
+    (ranks,) = page.find("table", section, **{"class": "ranks"})
+    (compared,) = page.find("table", section, **{"class": "compared"})
+    assert page.all.index(ranks) < page.all.index(compared)
+    within = [parent for parent in compared["within"] if parent["tag"] == "details"]
+    assert page.find("summary", within[0])[0]["text"] == (
+        "The 66 published numbers, one by one: 4 not comparable, 62 not run"
+    )
+    assert "None of the 66 published numbers can be judged" in section["text"]
 
 
 def test_rows_and_columns_are_those_of_the_table(made, page):
     published = read_published(ROOT / "published" / "table1.csv")
-    text = as_markdown(read_table(made[1] / "table1.json"), published).split("## ")[1]
+    text = as_markdown(read_table(table_file(made[1], "table1", "json")), published).split("## ")[1]
     rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
-    (grid,) = [table for table in page.find("table") if table.get("data-dataset") == "UCI digits"]
+    (grid,) = page.find("table", **{"data-table": "table1", "data-dataset": "UCI digits"})
     head, body = (
         [th["text"].strip() for th in page.find("th", grid, scope=scope) if th["within"][-3] is grid]
         for scope in ("col", "row")
@@ -145,8 +182,10 @@ def test_a_cell_opens_to_its_seeds_and_records(made, page):
     assert "hidden" in details
     rows = [[part.strip() for part in row] for row in page.rows(page.find("table", details)[0])[1:]]
     assert [row[:3] for row in rows] == [[str(s), f"{x:.2f}", "2 of 2"] for s, x in enumerate(SCORES["clean"])]
+    steps = made[0].steps
     for seed, row in enumerate(rows):
-        path = made[1] / "runs" / "digits" / "sym-0.5" / "clean" / f"seed{seed}" / "record.json"
+        (run,) = [run for run in steps.table_runs("table1") if run.method == "clean" and run.seed == seed]
+        path = steps.run(run).folder / "record.json"
         assert str(path) in row[-1]
         assert f"sha256 {json.loads(path.read_text())['sha256'][:12]}" in row[-1]
 
@@ -159,7 +198,7 @@ def test_failed_runs_show_their_error_as_text(page):
 
 
 def test_every_claim_shows_the_verdicts_of_the_ledger(made, page):
-    claims = json.loads((made[1] / "claims.json").read_text())["claims"]
+    claims = json.loads((made[1].claims().folder / "claims.json").read_text())["claims"]
     for claim in claims:
         (body,) = page.find("tbody", id=f"claim-{claim['id']}")
         cells = page.find("td", body)
@@ -173,7 +212,7 @@ def test_every_claim_shows_the_verdicts_of_the_ledger(made, page):
 
 def test_files_of_other_steps_are_shown_number_by_number_and_can_be_saved(made, page):
     for name in ("timing.csv", "fig5.csv"):
-        path = next(made[1].rglob(name))
+        (path,) = made[0].results.rglob(name)
         (table,) = [table for table in page.find("table") if table.get("data-file") == name]
         with path.open(newline="") as handle:
             assert page.rows(table) == list(csv.reader(handle))
@@ -182,66 +221,66 @@ def test_files_of_other_steps_are_shown_number_by_number_and_can_be_saved(made, 
     timing = page.find("section", **{"aria-labelledby": "timing"})[0]["text"]
     assert "Warm-up, <b>medians</b>." in timing
     assert page.find("b") == []
-    (image,) = page.find("img")
-    assert base64.b64decode(image["src"].partition("base64,")[2]) == (made[1] / "figures" / "fig5.svg").read_bytes()
+    assert [image["within"][-1]["id"] for image in page.find("img")] == [
+        *("fig5", "convergence_table1", "convergence_table2")
+    ]
+    image, (path,) = page.find("img")[0], made[0].results.rglob("fig5.svg")
+    assert base64.b64decode(image["src"].partition("base64,")[2]) == path.read_bytes()
     assert "The meta-objective & its n = 3 seeds." in page.find("figcaption")[0]["text"]
 
 
-def test_how_to_make_each_piece_again_is_told_of_what_there_is(page):
+def test_how_to_make_each_piece_again_is_told_of_what_there_is(made, page):
     (section,) = page.find("section", **{"aria-labelledby": "rerun"})
+    jobs = made[0]
     for command in (
-        "snakemake --cores 2 results/claims.md",
-        "python -m pipelines.timing --help",
-        "pipelines.objective",
+        f"snakemake --cores 2 {jobs.results}/tiny/claims.md",
+        f"python -m pipelines.timing {jobs.pages.timing().file}",
+        f"python -m pipelines.objective {jobs.pages.figure('fig5').file}",
+        f"python -m pipelines.curves {jobs.pages.curves('table2').file}",
+        f"python -m pipelines.table {jobs.pages.table('table1').file}",
     ):
         assert command in section["text"]
     assert "pipelines.recovery" not in section["text"]
+    asked = {
+        re.search(r"tiny/(\S+)$", code["text"])[1] for code in page.find("code", section) if "/tiny/" in code["text"]
+    }
+    in_sight = {name.removeprefix("tiny/") for name in jobs.views}
+    assert asked - {"runs/…/record.json"} <= in_sight
 
 
-def test_the_commands_name_the_profile(made):
-    folder, results, _ = made
-    text = write_page(folder, results, "--configfile", "config/a b.yaml", "config/c.yaml").read_text(encoding="utf-8")
-    (section,) = Page(text).find("section", **{"aria-labelledby": "rerun"})
+def test_the_commands_name_the_profile(tmp_path):
+    jobs = page_jobs(tmp_path, configfiles=("config/a b.yaml", "config/c.yaml"))
+    write_results(jobs)
+    (section,) = Page(write_page(jobs).read_text(encoding="utf-8")).find("section", **{"aria-labelledby": "rerun"})
     call = "snakemake --cores 2 --configfile 'config/a b.yaml' config/c.yaml -- "
     assert section["text"].count(call) == section["text"].count("snakemake --cores 2 ") > 5
 
 
-def test_files_that_another_profile_left_are_not_shown(made):
-    folder, results, _ = made
-    shown = {name: path for name, path in shown_files(results).items() if "timing" not in name}
-    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results, shown)
-    assert [page["name"] for page in content["pages"] if page["html"] or page["data"]] == []
-    assert [figure["name"] for figure in content["figures"] if figure["image"] and figure["data"]] == ["fig5"]
-    assert list(content["rerun"]) == [
-        *("report.html", "table1.md", "compare_table1.md", "claims.md"),
-        "figures/fig5.svg",
-    ]
-
-
 def test_a_table_that_the_paper_does_not_have_gets_its_page(tmp_path):
-    results = write_results(tmp_path)
-    (results / "table1.json").rename(results / "table_own.json")
-    profile = tiny_profile(methods=METHODS, columns=COLUMNS, seeds=[0, 1, 2])
-    write_yaml(tmp_path / "profile.yaml", profile | {"table": {"name": "table_own", "title": "Own labels"}})
-    (results / "compare_table1.json").write_text("left by another profile")
-    page = Page(write_page(tmp_path, results).read_text(encoding="utf-8"))
-    assert page.find("h2", id="table")[0]["text"] == "Own labels"
+    tables = {"table_own": {"title": "Own labels", "columns": [SYM]}}
+    jobs = page_jobs(tmp_path, tables=tables, timing=None, figures={})
+    write_results(jobs)
+    page = Page(write_page(jobs).read_text(encoding="utf-8"))
+    assert page.find("h2", id="table_own")[0]["text"] == "Own labels"
     assert [table["data-dataset"] for table in page.find("table", **{"class": "grid"})] == ["UCI digits"]
-    assert "The paper prints no number" in page.find("section", **{"aria-labelledby": "verdicts"})[0]["text"]
+    assert "The paper prints no number" in page.find("section", **{"aria-labelledby": "table_own"})[0]["text"]
     assert page.find("span", **{"class": "published"}) == []
     rerun = page.find("section", **{"aria-labelledby": "rerun"})[0]["text"]
-    assert "results/table_own.md" in rerun
+    assert "tiny/table_own.md" in rerun
     assert "table1.md" not in rerun
 
 
 def test_a_renamed_method_keeps_its_records(tmp_path):
-    results = write_results(tmp_path)
-    renamed = {**METHODS, "mlc": {**METHODS["mlc"], "label": "MLC (ours)"}}
-    settings = validated(tiny_profile(methods=renamed, columns=COLUMNS, seeds=[0, 1, 2]))
-    write_json(results / "table1.json", aggregate(settings, collect(settings, results / "runs")))
-    section = context(settings, results / "runs", results, {})["sections"][0]
+    first = page_jobs(tmp_path)
+    write_results(first)
+    second = page_jobs(tmp_path, methods={**METHODS, "mlc": {**METHODS["mlc"], "label": "MLC (ours)"}})
+    write_results(second)
+    section = context(second.pages.report())["tables"][0]["sections"][0]
     seeds = {row["method"]: row["cells"][0]["seeds"] for row in section["rows"]}
     assert [len(seeds[method]) for method in ("Cross-Entropy", "MLC (ours)", "MLC")] == [3, 3, 0]
+    places = [seed["record"] for seed in seeds["MLC (ours)"]]
+    renamed = [run for run in first.steps.table_runs("table1") if run.method == "mlc"]
+    assert places == [f"{first.steps.run(run).folder}/record.json" for run in renamed]
 
 
 def test_what_was_not_made_is_said(page):
@@ -255,11 +294,11 @@ def test_the_summary_counts_what_the_files_say(made, page):
         dict(zip(*[[e["text"] for e in page.find(tag, card)] for tag in ("dt", "dd")], strict=True))
         for card in page.find("dl", summary)
     ]
-    assert counts[0] == {
-        k: str(v) for k, v in json.loads((made[1] / "compare_table1.json").read_text())["counts"].items()
-    }
-    claims = json.loads((made[1] / "claims.json").read_text())["claims"]
-    for number, side in ((1, "published"), (2, "measured")):
+    for number, name in enumerate(TABLES):
+        compared = json.loads((made[1].table(name).folder / f"compare_{name}.json").read_text())
+        assert counts[number] == {key: str(value) for key, value in compared["counts"].items()}
+    claims = json.loads((made[1].claims().folder / "claims.json").read_text())["claims"]
+    for number, side in ((2, "published"), (3, "measured")):
         assert {name: int(value) for name, value in counts[number].items()} == {
             verdict: sum(claim[side]["verdict"] == verdict for claim in claims)
             for verdict in {claim[side]["verdict"] for claim in claims}
@@ -301,29 +340,38 @@ def test_the_page_can_be_used_without_seeing_it(page):
 
 
 def test_the_bytes_depend_on_the_files_only(made):
-    folder, results, text = made
-    assert write_page(folder, results).read_text(encoding="utf-8") == text
+    assert write_page(made[0]).read_text(encoding="utf-8") == made[2]
 
 
 def test_the_papers_own_data_gets_verdicts_and_differences(made):
-    folder, results, _ = made
-    content = context(load_settings([folder / "profile.yaml"]), results / "runs", results, {})
-    section = next(section for section in content["sections"] if section["title"] == "CIFAR-10")
+    content = context(made[1].report())
+    section = content["tables"][0]["not_run"][0]
     cell = section["rows"][0]["cells"][0]
     assert (section["own"], cell["measured"], cell["verdict"]["verdict"]) == (True, None, "not run")
-    cell["measured"] = {"mean": 85.8, "std": None, "n_seeds": 1, "failed": [], "missing": 0}
+    cell["measured"] = {"mean": 85.8, "std": None, "n_seeds": 1, "failed": []}
     cell["difference"] = -1.0
-    assert "Difference -1.00 points" in render({**content, "snakemake": "snakemake"})
+    content["tables"][0]["sections"] = [section]
+    assert "Difference -1.00 points" in render(content)
+
+
+def test_numbers_that_can_be_judged_stand_before_the_order_of_methods(made):
+    content = context(made[1].report())
+    content["tables"][0]["judged"] = 1
+    page = Page(render(content))
+    (section,) = page.find("section", **{"aria-labelledby": "table1"})
+    (compared,) = page.find("table", section, **{"class": "compared"})
+    assert page.all.index(compared) < page.all.index(page.find("table", section, **{"class": "ranks"})[0])
+    assert [parent for parent in compared["within"] if parent["tag"] == "details"] == []
 
 
 def test_missing_or_damaged_files_get_one_clear_line(tmp_path):
-    results = write_results(tmp_path)
-    arguments = ["--config", str(tmp_path / "profile.yaml"), "--runs", str(results / "runs"), "--results", str(results)]
-    out = tmp_path / "report.html"
-    (results / "claims.json").write_text("{")
-    with pytest.raises(SuiteError, match=r"claims\.json is not valid JSON"):
-        main([*arguments, "--out", str(out)])
-    (results / "claims.json").unlink()
+    jobs = page_jobs(tmp_path)
+    write_results(jobs)
+    claims = jobs.pages.claims().folder / "claims.json"
+    claims.write_text("{")
+    with pytest.raises(SuiteError, match=r"claims\.json was changed; delete .* and start the workflow again"):
+        made_by(jobs.pages.report(), make)
+    claims.unlink()
     with pytest.raises(SuiteError, match=r"cannot read .*claims\.json"):
-        main([*arguments, "--out", str(out)])
-    assert not out.exists()
+        made_by(jobs.pages.report(), make)
+    assert not jobs.pages.report().folder.exists()

@@ -27,7 +27,10 @@ INERT = {
     "figures.fig5.epochs": "how much of the recorded steps is drawn",
     "timing.methods": "what is timed; no part of a run",
     "timing.rounds": "how often it is timed",
-    **{f"timing.nets.0.{key}": "what is timed; no part of a run" for key in ("title", "model.name", "channels", "side", "batch", "epoch_images", "repeats")},
+    **{
+        f"timing.nets.0.{key}": "what is timed; no part of a run"
+        for key in ("title", "model.name", "channels", "side", "batch", "epoch_images", "repeats")
+    },
     "fidelity.steps": "how long the run goes on before gradients are compared",
     "fidelity.draws": "how often they are compared",
     "ablations.selection": "which of the recorded scores is compared",
