@@ -49,6 +49,9 @@ class TaskSpec:
         Key of :data:`emlc.tasks.splits.SPLITS`.
     clean_per_class : int
         Clean images of each class, at least 1.
+    validation_per_class : int or None
+        Further clean images of each class that only validate, at least 1; the balanced split only. None: the split
+        itself says what validates.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class TaskSpec:
     sampling: str
     split: str
     clean_per_class: int
+    validation_per_class: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("dataset", "data_sha256", "kind"):
@@ -72,6 +76,10 @@ class TaskSpec:
         _check_choice("sampling", self.sampling, (*SAMPLERS, GIVEN))
         _check_choice("split", self.split, tuple(SPLITS))
         _check_whole("clean_per_class", self.clean_per_class, 1)
+        if self.validation_per_class is not None:
+            _check_whole("validation_per_class", self.validation_per_class, 1)
+            if self.split != "balanced":
+                raise SuiteError(f"the {self.split} split draws its own validation set; leave validation_per_class out")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +97,7 @@ class Task(TaskSpec):
     clean_indices, clean_labels : ndarray of int64 [M]
         The trusted set and its true labels.
     validation_indices, validation_labels : ndarray of int64 [V]
-        What a student is selected on. The clean set itself, but for the released split.
+        What a student is selected on: the clean set itself, but for the released split or `validation_per_class`.
     noisy_indices, noisy_labels : ndarray of int64 [N]
         The corrupted set and the labels that methods see.
     true_labels : ndarray of int64 [N]
@@ -154,7 +162,10 @@ class Task(TaskSpec):
         """All that is not an array, ready for JSON."""
         names = [field.name for field in fields(self) if field.name not in ARRAYS]
         derived = {"schema": SCHEMA, "num_classes": self.num_classes, "effective_rate": self.effective_rate}
-        return {**{name: getattr(self, name) for name in names}, "warnings": list(self.warnings), **derived}
+        values = {name: getattr(self, name) for name in names}
+        if self.validation_per_class is None:  # as before there was a choice
+            del values["validation_per_class"]
+        return {**values, "warnings": list(self.warnings), **derived}
 
     @property
     def sha256(self) -> str:
@@ -200,6 +211,9 @@ def _check_arrays(task: Task) -> None:
         raise SuiteError("task: confusion does not count true_labels against noisy_labels")
     if task.split == "balanced" and np.intersect1d(task.clean_indices, task.noisy_indices).size:
         raise SuiteError("task: the clean and the noisy set of a balanced split meet")
+    trained_on = np.union1d(task.clean_indices, task.noisy_indices)
+    if task.validation_per_class is not None and np.intersect1d(task.validation_indices, trained_on).size:
+        raise SuiteError("task: the validation set meets the clean or the noisy set")
 
 
 def _check_indices(name: str, indices: Indices) -> None:
