@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from emlc.data.base import Arrays
 from emlc.noise.class_maps import ClassMap
@@ -18,6 +18,7 @@ from emlc.noise.matrices import (
     corrupt,
     expected_wrong_rate,
     is_diagonally_dominant,
+    matrix_of_counts,
     replacement_matrix,
     soften,
 )
@@ -149,8 +150,7 @@ def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, see
     if len(labels) != len(arrays.train_labels):
         raise SuiteError(f"{len(labels)} labels given for {len(arrays.train_labels)} training images")
     split = _draw_split(arrays, spec, seed)
-    counts = confusion_counts(arrays.train_labels, labels, arrays.num_classes)
-    matrix = counts / counts.sum(axis=1, keepdims=True)
+    matrix = matrix_of_counts(confusion_counts(arrays.train_labels, labels, arrays.num_classes))
     return _assemble(arrays, spec, seed, split, labels[split.noisy], matrix)
 
 
@@ -162,14 +162,8 @@ def _make_image_dependent(arrays: Arrays, spec: TaskSpec, seed: int) -> Task:
     images, num_classes = arrays.train_images[split.noisy], arrays.num_classes
     noisy_labels = corrupt_images(spec.kind, images, true_labels, num_classes, spec.rate, _noise_seed(spec, seed))
     # Counted, not averaged over probabilities: their last bits, and so the task's checksum, are the machine's own.
-    matrix = _normalised(confusion_counts(true_labels, noisy_labels, num_classes))
+    matrix = matrix_of_counts(confusion_counts(true_labels, noisy_labels, num_classes))
     return _assemble(arrays, spec, seed, split, noisy_labels, matrix)
-
-
-def _normalised(counts: NDArray[np.int64]) -> Matrix:
-    """Return the rows of a confusion as distributions; a class that does not occur keeps its label."""
-    totals = counts.sum(axis=1, keepdims=True)
-    return np.where(totals > 0, counts / np.maximum(totals, 1), np.eye(len(counts)))
 
 
 def _noise_seed(spec: TaskSpec, seed: int) -> int:
@@ -198,7 +192,7 @@ def _assemble(arrays: Arrays, spec: TaskSpec, seed: int, split: Split, noisy_lab
     return Task(
         **asdict(spec),
         seed=seed,
-        warnings=_warnings(spec, split, matrix),
+        warnings=warnings_of(spec, split, matrix),
         clean_indices=split.clean,
         clean_labels=arrays.train_labels[split.clean],
         validation_indices=split.validation,
@@ -211,7 +205,8 @@ def _assemble(arrays: Arrays, spec: TaskSpec, seed: int, split: Split, noisy_lab
     )
 
 
-def _warnings(spec: TaskSpec, split: Split, matrix: Matrix) -> tuple[str, ...]:
+def warnings_of(spec: TaskSpec, split: Split, matrix: Matrix) -> tuple[str, ...]:
+    """Return what a reader of results should know of a task's noise and split; see :func:`make_task`."""
     warnings = []
     if not is_diagonally_dominant(matrix):
         warnings.append(

@@ -133,6 +133,9 @@ SPLITS: Mapping[str, Callable[[NDArray[np.int64], int, int], Split]] = {
 }
 """The splits by the name that profiles use."""
 
+LISTED = "listed"
+"""The split that a dataset brings along: its files say which images are clean, validate, and are noisy (Clothing1M)."""
+
 
 def overlap_counts(split: Split) -> dict[str, int]:
     """Return how many images two sets of a split share, and how many true labels are used in all.

@@ -6,7 +6,7 @@ from typing import Any
 
 from emlc.records.bundles import read_bundle, write_bundle
 from emlc.records.errors import SuiteError
-from emlc.tasks.task import ARRAYS, SCHEMA, Task
+from emlc.tasks.task import ARRAYS, OPTIONAL, SCHEMA, Task
 
 
 def save_task(task: Task, path: Path) -> None:
@@ -58,11 +58,10 @@ def _meta(task: Task) -> dict[str, Any]:
 def _task_of(meta: Any, arrays: dict[str, Any]) -> Task:
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         raise SuiteError(f"it is not a task of schema {SCHEMA}")
-    optional = {"validation_per_class"} - set(meta)
-    names = {field.name for field in fields(Task)} - set(ARRAYS) - optional
-    if not names <= set(meta) or not isinstance(meta["warnings"], list):
+    names = {field.name for field in fields(Task)} - set(ARRAYS)
+    if not names - set(OPTIONAL) <= set(meta) or not isinstance(meta["warnings"], list):
         raise SuiteError(f"its meta.json does not fit schema {SCHEMA}")
-    values = {name: meta[name] for name in names}
+    values = {name: meta.get(name) for name in names}
     task = Task(**{**values, "warnings": tuple(meta["warnings"])}, **arrays)
     if _meta(task) != meta:
         raise SuiteError("content and sha256 do not agree, so it was edited or damaged")

@@ -184,7 +184,7 @@ def test_given_labels_are_not_drawn():
         ({"rate": "half"}, "'half'"),
         ({"sampling": "sorted"}, "unknown sampling 'sorted'; known: per-label, exact-count, given"),
         ({"sampling": GIVEN}, "cannot be drawn"),
-        ({"split": "random"}, "unknown split 'random'; known: balanced, released"),
+        ({"split": "random"}, "unknown split 'random'; known: balanced, released, listed"),
         ({"clean_per_class": 0}, "clean_per_class"),
         ({"clean_per_class": 2.5}, "clean_per_class"),
         ({"clean_per_class": 41}, "class 0 has only 40"),
