@@ -14,8 +14,8 @@ FORMATS = ("JPEG", "PNG")
 MAX_ASPECT = 20
 """Longer side : shorter side of an image that is still taken for a photograph."""
 
-MAX_BROKEN = 0.01
-"""Share of a set's files that may be unreadable before the run is refused."""
+MAX_BROKEN = 10, 0.01
+"""Files of a set that may be unreadable before the run is refused: a number, or a share if that is more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +54,11 @@ class Broken:
         Raises
         ------
         SuiteError
-            If they are more than a hundredth of all.
+            If they are more than :data:`MAX_BROKEN`.
         """
         self.positions.update(positions)
-        if len(self.positions) > max(1, MAX_BROKEN * len(self.files)):
+        number, share = MAX_BROKEN
+        if len(self.positions) > max(number, share * len(self.files)):
             first = self.files.path(min(self.positions))
             raise SuiteError(
                 f"{len(self.positions)} of {len(self.files):,} images cannot be read, e.g. {first}; restore your copy"

@@ -89,7 +89,7 @@ class RandomResizedCrop:
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """Return the scaled cut."""
         box = next((box for _ in range(10) if (box := self._drawn(image, rng))), None) or _middle(image)
-        return image.resize((self.size, self.size), Resampling.BILINEAR, box=box)
+        return image.crop(box).resize((self.size, self.size), Resampling.BILINEAR)
 
     def _drawn(self, image: Image.Image, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
         area = image.width * image.height * rng.uniform(self.least, 1)
