@@ -1,5 +1,6 @@
 """Image files on disk by position: where they lie, how one is read, and which could not be."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,10 @@ from PIL import Image
 from emlc.data.listing import Keys
 from emlc.records.errors import SuiteError
 
+logger = logging.getLogger(__name__)
+
 FORMATS = ("JPEG", "PNG")
+SUFFIXES = (".jpg", ".jpeg", ".png")
 
 MAX_ASPECT = 20
 """Longer side : shorter side of an image that is still taken for a photograph."""
@@ -49,13 +53,15 @@ class Broken:
     positions: set[int] = field(default_factory=set)
 
     def note(self, positions: Sequence[int]) -> None:
-        """Count files that could not be read; each counts once.
+        """Count files that could not be read, and name each in the log; each counts once.
 
         Raises
         ------
         SuiteError
             If they are more than :data:`MAX_BROKEN`.
         """
+        for position in sorted({*positions} - self.positions):
+            logger.warning("%s cannot be read; a grey image stands in for it", self.files.path(position))
         self.positions.update(positions)
         number, share = MAX_BROKEN
         if len(self.positions) > max(number, share * len(self.files)):

@@ -32,25 +32,26 @@ _ARRAYS = {
     "noisy": "<i8",
     "confusion": "<i8",
 }
+_SETS = ("clean", "validation", "noisy")
 _TEXTS = ("dataset", "class_names", "notes")
 _REMEDY = "delete it and run python -m pipelines.prepare"
 
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """Files and labels of a dataset that says itself which of its images are clean, validate, and are noisy.
+    """Files and labels of a dataset.
 
     Attributes
     ----------
     train_keys : ndarray of bytes [N]
     train_labels : ndarray of int64 [N]
-        As given: noisy ones of the noisy set, true ones of the clean and the validation set.
+        True ones; of the noisy set of a dataset that brings one along, its noisy ones.
     test_keys : ndarray of bytes [M]
     test_labels : ndarray of int64 [M]
-    split : Split
-        Positions in the training images.
+    split : Split or None
+        Positions in the training images, where the dataset itself says which are clean, validate, and are noisy.
     confusion : ndarray of int64 [C, C]
-        Images that bear both kinds of label, by true (row) and noisy (column) one.
+        Images that bear a true (row) and a noisy (column) label.
     class_names : tuple of str
     notes : tuple of str
         What a reader of results should know of the files, e.g. that they are a part of the original.
@@ -60,7 +61,7 @@ class Listing:
     train_labels: Labels
     test_keys: Keys
     test_labels: Labels
-    split: Split
+    split: Split | None
     confusion: NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -103,12 +104,14 @@ def load_listing(path: Path) -> tuple[Listing, str]:
     if digest != meta["sha256"]:
         raise SuiteError(f"{path}: content and sha256 do not agree, so it was edited or damaged; {_REMEDY}")
     keys = {name: _unpacked(arrays.pop(name)) for name in ("train_keys", "test_keys")}
-    split = Split(**{name: arrays.pop(name) for name in ("clean", "validation", "noisy")})
+    sets = {name: arrays.pop(name) for name in _SETS}
+    split = Split(**sets) if all(map(len, sets.values())) else None
     return Listing(**keys, **arrays, split=split, **_texts_of(meta)), digest
 
 
 def _arrays_of(listing: Listing) -> dict[str, NDArray[Any]]:
-    sets = {name: getattr(listing.split, name) for name in ("clean", "validation", "noisy")}
+    none = np.empty(0, np.int64)
+    sets = {name: none if listing.split is None else getattr(listing.split, name) for name in _SETS}
     keys = {name: _packed(getattr(listing, name)) for name in ("train_keys", "test_keys")}
     plain = {name: getattr(listing, name) for name in ("train_labels", "test_labels", "confusion")}
     found = {**sets, **keys, **plain}

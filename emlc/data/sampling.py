@@ -3,9 +3,8 @@
 The variants of the field on Clothing1M. Classes are those of the given, noisy labels: the true ones nobody knows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +12,12 @@ from torch import Tensor
 from emlc.records.errors import SuiteError
 
 Draw = Callable[[torch.Generator], Tensor]
-"""Generator (on the CPU) to the positions of one pass [L] of int64, L always the same."""
+"""Generator, on the device of the labels, to the positions of one pass [L] of int64, L always the same."""
 
 
 def every_image(labels: Tensor) -> Draw:
     """Go over all images (S0: MLNT, MSLG, Self Learning, EMLC)."""
-    return lambda generator: torch.randperm(len(labels), generator=generator)
+    return lambda generator: _permutation(len(labels), generator)
 
 
 def balanced_anew(labels: Tensor, count: int) -> Draw:
@@ -41,7 +40,7 @@ def balanced_anew(labels: Tensor, count: int) -> Draw:
 
 def balanced_once(labels: Tensor, count: int, seed: int) -> Draw:
     """Draw `count` images once, as :func:`balanced_anew`, and go over these (S2: ELR+, a `seed` for each network)."""
-    return _Kept(_Balanced(labels, _quotas(labels, count)), seed)
+    return _kept(_Balanced(labels, _quotas(labels, count)), _seeded(labels, seed))
 
 
 def cut_to_smallest(labels: Tensor, seed: int) -> Draw:
@@ -55,7 +54,46 @@ def cut_to_smallest(labels: Tensor, seed: int) -> Draw:
     sizes = _sizes(labels)
     if not sizes.all():
         raise SuiteError(f"class {int(sizes.argmin())} has no image: classes cannot be cut to the size of the smallest")
-    return _Kept(_Balanced(labels, torch.full_like(sizes, int(sizes.min()))), seed)
+    return _kept(_Balanced(labels, torch.full_like(sizes, int(sizes.min()))), _seeded(labels, seed))
+
+
+def sampling(name: str, labels: Tensor, count: int | None, seed: int) -> Draw:
+    """Return a variant by its name.
+
+    Parameters
+    ----------
+    name : str
+        Key of :data:`SAMPLINGS`.
+    labels : Tensor [N] of int64
+    count : int or None
+        Images of a pass, for the balanced variants and for no others.
+    seed : int
+        Decides what is drawn once.
+
+    Raises
+    ------
+    SuiteError
+        If there is no such variant, or `count` is missing, too much or too small.
+    """
+    if name not in SAMPLINGS:
+        raise SuiteError(f"unknown sampling {name!r}; known: {', '.join(SAMPLINGS)}")
+    if (count is not None) != name.startswith("balanced"):
+        raise SuiteError(
+            f"sampling {name} {'needs the number of images of a pass' if count is None else 'counts itself'}"
+        )
+    return SAMPLINGS[name](labels, count or 0, seed)
+
+
+SAMPLINGS: Mapping[str, Callable[[Tensor, int, int], Draw]] = {
+    "all": lambda labels, _, __: every_image(labels),
+    "balanced-anew": lambda labels, count, _: balanced_anew(labels, count),
+    "balanced-once": balanced_once,
+    "cut-to-smallest": lambda labels, _, seed: cut_to_smallest(labels, seed),
+}
+"""The variants by the name that profiles use: labels, images of a pass and seed to a draw."""
+
+COUNTED = ("balanced-anew", "balanced-once")
+"""Those that are told how many images a pass has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,23 +104,27 @@ class _Balanced:
     quotas: Tensor
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        order = torch.randperm(len(self.labels), generator=generator)
+        order = _permutation(len(self.labels), generator)
         grouped = order[self.labels[order].argsort(stable=True)]
         sizes = _sizes(self.labels)
         firsts = sizes.cumsum(0) - sizes
-        rank = torch.arange(len(order)) - firsts.repeat_interleave(sizes)
+        rank = torch.arange(len(order), device=order.device) - firsts.repeat_interleave(sizes)
         chosen = grouped[rank < self.quotas.repeat_interleave(sizes)]
-        return chosen[torch.randperm(len(chosen), generator=generator)]
+        return chosen[_permutation(len(chosen), generator)]
 
 
-class _Kept:
-    """What another draw gave once, in a new order each time."""
+def _kept(draw: Draw, generator: torch.Generator) -> Draw:
+    """Go over what another draw gives once, in a new order each time."""
+    chosen = draw(generator).sort().values
+    return lambda later: chosen[_permutation(len(chosen), later)]
 
-    def __init__(self, draw: Draw, seed: int) -> None:
-        self.chosen = draw(torch.Generator().manual_seed(seed)).sort().values
 
-    def __call__(self, generator: torch.Generator) -> Tensor:
-        return self.chosen[torch.randperm(len(self.chosen), generator=generator)]
+def _seeded(labels: Tensor, seed: int) -> torch.Generator:
+    return torch.Generator(labels.device).manual_seed(seed)
+
+
+def _permutation(count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(count, generator=generator, device=generator.device)
 
 
 def _quotas(labels: Tensor, count: int) -> Tensor:
@@ -96,46 +138,3 @@ def _quotas(labels: Tensor, count: int) -> Tensor:
 
 def _sizes(labels: Tensor) -> Tensor:
     return torch.bincount(labels)
-
-
-class Batches:
-    """Endless passes in full batches, each with a seed of its own; what is left over differs from pass to pass.
-
-    Parameters
-    ----------
-    draw : callable
-        The positions of a pass.
-    size : int
-        Of a batch; a whole pass if that is smaller.
-    generator : torch.Generator
-        On the CPU; all randomness comes from it.
-    """
-
-    def __init__(self, draw: Draw, size: int, generator: torch.Generator) -> None:
-        self.draw = draw
-        self.generator = generator
-        self.order = draw(generator)
-        self.size = min(size, len(self.order))
-        self.position = 0
-
-    @property
-    def batches_per_pass(self) -> int:
-        """Full batches in one pass."""
-        return len(self.order) // self.size
-
-    def next(self) -> tuple[Tensor, int]:
-        """Return the positions [size] of the next batch, and its seed: for all that is random about its images."""
-        if self.position + self.size > len(self.order):
-            self.order, self.position = self.draw(self.generator), 0
-        self.position += self.size
-        seed = int(torch.randint(2**63 - 1, (), generator=self.generator))
-        return self.order[self.position - self.size : self.position], seed
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that decides the batches to come."""
-        return {"order": self.order, "position": self.position, "generator": self.generator.get_state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.order, self.position = state["order"], state["position"]
-        self.generator.set_state(state["generator"])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from emlc.data.base import Arrays
+from emlc.data.listing import Listing
 from emlc.noise.class_maps import ClassMap
 from emlc.noise.instances import INSTANCE_KINDS, corrupt_images
 from emlc.noise.matrices import (
@@ -40,8 +41,11 @@ __all__ = [
     "save_task",
 ]
 
+Data = Arrays | Listing
+"""What tasks are drawn of: labels; only noise that depends on the image looks at pixels."""
 
-def make_task(arrays: Arrays, spec: TaskSpec, class_map: ClassMap | None, seed: int) -> Task:
+
+def make_task(arrays: Data, spec: TaskSpec, class_map: ClassMap | None, seed: int) -> Task:
     """Draw the split and the noise of a task.
 
     The split depends on the dataset, the split's name and size and the seed, so all noise levels of a seed share it.
@@ -49,7 +53,7 @@ def make_task(arrays: Arrays, spec: TaskSpec, class_map: ClassMap | None, seed: 
 
     Parameters
     ----------
-    arrays : Arrays
+    arrays : Arrays or Listing
     spec : TaskSpec
     class_map : mapping of int to tuple of int, or None
         For ``asym`` noise, see :func:`emlc.noise.matrices.transition_matrix`.
@@ -81,12 +85,12 @@ def make_task(arrays: Arrays, spec: TaskSpec, class_map: ClassMap | None, seed: 
     return _assemble(arrays, spec, seed, split, noisy_labels, matrix)
 
 
-def make_task_from_matrix(arrays: Arrays, spec: TaskSpec, matrix: ArrayLike, seed: int) -> Task:
+def make_task_from_matrix(arrays: Data, spec: TaskSpec, matrix: ArrayLike, seed: int) -> Task:
     """Draw the split and the noise of a task whose transition matrix is given.
 
     Parameters
     ----------
-    arrays : Arrays
+    arrays : Arrays or Listing
     spec : TaskSpec
         Its kind has to be ``matrix``, its sampling ``per-label``, its rate the expected share of wrong labels over the
         whole training set, to four digits.
@@ -118,12 +122,12 @@ def make_task_from_matrix(arrays: Arrays, spec: TaskSpec, matrix: ArrayLike, see
     return _assemble(arrays, spec, seed, split, noisy_labels, matrix)
 
 
-def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, seed: int) -> Task:
+def make_task_from_labels(arrays: Data, spec: TaskSpec, labels: ArrayLike, seed: int) -> Task:
     """Make a task from given noisy labels, such as CIFAR-N's human ones (Wei et al., ICLR 2022).
 
     Parameters
     ----------
-    arrays : Arrays
+    arrays : Arrays or Listing
     spec : TaskSpec
         Its kind names the label set, e.g. ``human-aggre``, and its rate is what is known of it; its sampling has to be
         ``given``.
@@ -154,9 +158,11 @@ def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, see
     return _assemble(arrays, spec, seed, split, labels[split.noisy], matrix)
 
 
-def _make_image_dependent(arrays: Arrays, spec: TaskSpec, seed: int) -> Task:
+def _make_image_dependent(arrays: Data, spec: TaskSpec, seed: int) -> Task:
     if spec.sampling != "per-label":
         raise SuiteError(f"noise {spec.kind} draws each label by its image; sampling must be per-label")
+    if isinstance(arrays, Listing):
+        raise SuiteError(f"noise {spec.kind} looks at pixels, and the images of {spec.dataset} stay on disk")
     split = _draw_split(arrays, spec, seed)
     true_labels = arrays.train_labels[split.noisy]
     images, num_classes = arrays.train_images[split.noisy], arrays.num_classes
@@ -170,7 +176,7 @@ def _noise_seed(spec: TaskSpec, seed: int) -> int:
     return derive_seed("noise", spec.dataset, spec.kind, spec.rate, spec.sampling, seed)
 
 
-def _draw_split(arrays: Arrays, spec: TaskSpec, seed: int) -> Split:
+def _draw_split(arrays: Data, spec: TaskSpec, seed: int) -> Split:
     sizes = np.bincount(arrays.train_labels, minlength=arrays.num_classes)
     if not sizes.all():
         raise SuiteError(f"dataset {spec.dataset}: class {int(sizes.argmin())} has no training image")
@@ -187,7 +193,7 @@ def _split_seed(spec: TaskSpec, seed: int) -> int:
     return derive_seed("split", spec.dataset, spec.split, spec.clean_per_class, seed)
 
 
-def _assemble(arrays: Arrays, spec: TaskSpec, seed: int, split: Split, noisy_labels: Labels, matrix: Matrix) -> Task:
+def _assemble(arrays: Data, spec: TaskSpec, seed: int, split: Split, noisy_labels: Labels, matrix: Matrix) -> Task:
     true_labels = arrays.train_labels[split.noisy]
     return Task(
         **asdict(spec),

@@ -21,6 +21,7 @@ def make_task_from_listing(listing: Listing, spec: TaskSpec, seed: int) -> Task:
     Parameters
     ----------
     listing : Listing
+        With a split.
     spec : TaskSpec
         Of kind ``real``, sampling ``given``, split ``listed``; its rate is the share of wrong labels among the images
         that bear both kinds, to four digits.
@@ -35,8 +36,10 @@ def make_task_from_listing(listing: Listing, spec: TaskSpec, seed: int) -> Task:
     Raises
     ------
     SuiteError
-        If the spec is another's, or the rate another.
+        If the listing has no split, the spec is another's, or the rate another.
     """
+    if listing.split is None:
+        raise SuiteError(f"dataset {spec.dataset} brings no split along; its tasks are drawn")
     if (spec.kind, spec.sampling, spec.split) != (REAL, GIVEN, LISTED):
         found = f"{spec.kind!r}, {spec.sampling}, {spec.split}"
         raise SuiteError(f"dataset {spec.dataset} has noise {REAL!r}, sampling {GIVEN}, split {LISTED}; not {found}")

@@ -65,13 +65,13 @@ def test_the_stated_statistics_are_the_training_pixels(arrays):
 
 
 def test_shoes_point_to_the_left(arrays):
-    """Why images are not mirrored: the toe of a sneaker is the lower of its two ends, and on the left everywhere."""
+    """Why images are not mirrored: the shaft of an ankle boot, above its heel, is on the right everywhere."""
     for images, labels in [
         (arrays.train_images, arrays.train_labels),
         (arrays.test_images, arrays.test_labels),
     ]:
         boots = images[labels == 9, :, :, 0].astype(float)
-        shaft = boots[:, :10].sum(axis=(0, 1))  # the upper third of an ankle boot: its shaft, above the heel
+        shaft = boots[:, :10].sum(axis=(0, 1))  # of the upper third
         assert shaft[14:].sum() > 2 * shaft[:14].sum()
     assert not Clothes().flips
 

@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from emlc.data.clothing1m import read_clothing1m
+from emlc.data.key_lists import read_key_lists
 from emlc.data.listing import load_listing, save_listing
 from emlc.records.bundles import read_bundle, write_bundle
 from emlc.records.errors import SuiteError
@@ -14,7 +14,7 @@ from tests.emlc.data.small_clothing1m import write_clothing1m
 def listing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clothing1m")
     write_clothing1m(folder)
-    return read_clothing1m(folder)
+    return read_key_lists(folder)
 
 
 def test_round_trip(listing, tmp_path):

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emlc.data.sampling import Batches, balanced_anew, balanced_once, cut_to_smallest, every_image
+from emlc.data.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image, sampling
 from emlc.records.errors import SuiteError
 
 SIZES = (9, 30, 12, 50)
@@ -99,29 +99,27 @@ def test_a_balanced_pass_never_repeats_and_always_has_its_length(labels, data, s
         assert (of_class >= torch.minimum(sizes, torch.tensor(count // classes))).all()
 
 
-def test_batches_go_over_passes_and_have_seeds_of_their_own():
-    batches = Batches(every_image(LABELS), 25, generator())
-    assert (batches.size, batches.batches_per_pass) == (25, 4)
-    first = [batches.next() for _ in range(4)]
-    second = [batches.next() for _ in range(4)]
-    for drawn in (first, second):
-        assert len({p for positions, _ in drawn for p in positions.tolist()}) == 100
-    assert len({seed for _, seed in first + second}) == 8
-    assert Batches(every_image(LABELS), 500, generator()).size == 101
+def test_variants_by_name():
+    expected = {
+        "all": (every_image(LABELS), None),
+        "balanced-anew": (balanced_anew(LABELS, 32), 32),
+        "balanced-once": (balanced_once(LABELS, 32, 7), 32),
+        "cut-to-smallest": (cut_to_smallest(LABELS, 7), None),
+    }
+    for name, (draw, count) in expected.items():
+        assert torch.equal(sampling(name, LABELS, count, 7)(generator()), draw(generator()))
 
 
-@pytest.mark.parametrize("taken", [0, 1, 3, 4, 6])
-def test_batches_go_on_where_they_were(taken):
-    kinds = [every_image(LABELS), balanced_anew(LABELS, 100), balanced_once(LABELS, 100, 0), cut_to_smallest(LABELS, 0)]
-    for draw in kinds:
-        whole = Batches(draw, 8, generator(3))
-        for _ in range(taken):
-            whole.next()
-        state = whole.state()
-        expected = [whole.next() for _ in range(20)]
-        resumed = Batches(draw, 8, generator(9))
-        resumed.load_state(state)
-        for positions, seed in expected:
-            again, again_seed = resumed.next()
-            assert torch.equal(again, positions)
-            assert again_seed == seed
+@pytest.mark.parametrize(
+    ("name", "count", "message"),
+    [
+        ("half", None, "unknown sampling 'half'; known: all, balanced-anew, balanced-once, cut-to-smallest"),
+        ("balanced-once", None, "balanced-once needs the number of images"),
+        ("balanced-anew", 2, "2 images cannot be of 4 classes"),
+        ("all", 32, "sampling all counts itself"),
+        ("cut-to-smallest", 32, "sampling cut-to-smallest counts itself"),
+    ],
+)
+def test_variants_that_there_are_not(name, count, message):
+    with pytest.raises(SuiteError, match=message):
+        sampling(name, LABELS, count, 0)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emlc.data.clothing1m import read_clothing1m
+from emlc.data.key_lists import read_key_lists
 from emlc.records.errors import SuiteError
 from emlc.tasks.draw import GIVEN, TaskSpec, load_task, save_task
 from emlc.tasks.listed import REAL, make_task_from_listing
@@ -15,7 +15,7 @@ from tests.emlc.data.small_clothing1m import write_clothing1m
 def listing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clothing1m")
     write_clothing1m(folder)
-    return read_clothing1m(folder)
+    return read_key_lists(folder)
 
 
 def spec_of(listing, **changes):
