@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import tee
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -40,6 +42,7 @@ class StreamedImages:
     def __init__(self, files: Files, read: Read, workers: int, device: torch.device) -> None:
         self.workers, self.device = workers, device
         self.broken = Broken(files)
+        self._foreseen: WeakKeyDictionary[Any, _Foreseen] = WeakKeyDictionary()
         self._source = _Source(files, read)
         width, height = self._source.stand_in.size
         self.shape = (len(files), 3, height, width)
@@ -49,14 +52,32 @@ class StreamedImages:
         return self.shape[0]
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        """Return uint8 images [n, 3, S, S] for indices [n], decoded now and here.
+        """Return uint8 images [n, 3, S, S] for indices [n]: decoded ahead if they were expected, else now and here.
 
         Raises
         ------
         SuiteError
             If too many files cannot be read (:class:`~emlc.data.image_files.Broken`).
         """
+        positions = indices.tolist()
+        for foreseen in self._foreseen.values():
+            if foreseen.comes_next(positions):
+                return foreseen.take()
         return next(self._decoded([indices], workers=0))
+
+    def expect(self, owner: Any, batches: Iterable[Tensor]) -> None:
+        """Be told what will be asked for, so that the workers can begin; what is asked for then is free.
+
+        Parameters
+        ----------
+        owner : object
+            Who will ask; replaces what it said before, and is forgotten with it.
+        batches : iterable of Tensor [n] of int64
+            As for :meth:`ahead`.
+        """
+        if self.workers:
+            asked, decoded = tee(batches)
+            self._foreseen[owner] = _Foreseen(asked, self.ahead(decoded))
 
     def ahead(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the images of each of some batches, in turn; the workers are always a few batches ahead.
@@ -83,6 +104,25 @@ class StreamedImages:
             if unreadable:
                 self.broken.note(unreadable)
             yield images.to(self.device)
+
+
+class _Foreseen:
+    """Batches in the order in which someone will ask for them, and their images."""
+
+    def __init__(self, batches: Iterator[Tensor], images: Iterator[Tensor]) -> None:
+        self._batches, self._images = batches, images
+        self._next = self._following()
+
+    def comes_next(self, positions: list[int]) -> bool:
+        return positions == self._next
+
+    def take(self) -> Tensor:
+        self._next = self._following()
+        return next(self._images)
+
+    def _following(self) -> list[int] | None:
+        indices = next(self._batches, None)
+        return None if indices is None else indices.tolist()
 
 
 class _Sample(NamedTuple):
