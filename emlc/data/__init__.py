@@ -5,6 +5,7 @@ from typing import Any
 
 from emlc.data.base import Arrays, Dataset, check_normalisation
 from emlc.data.cifar import Cifar10, Cifar100
+from emlc.data.clothes import Clothes
 from emlc.data.digits import Digits
 from emlc.data.image_folder import ImageFolder
 from emlc.data.subset import subset_of
@@ -17,6 +18,7 @@ KINDS: Mapping[str, Callable[..., Dataset]] = {
     "digits": Digits,
     "cifar10": Cifar10,
     "cifar100": Cifar100,
+    "clothes": Clothes,
     "image-folder": ImageFolder,
 }
 

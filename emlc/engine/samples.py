@@ -1,7 +1,7 @@
 """A set of labelled images, of which streams and ordered passes are made. Nothing else touches pixels."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,18 @@ class Images(Protocol):
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """Return uint8 images [n, C, H, W] on the device for indices [n]."""
+
+
+@runtime_checkable
+class Foresighted(Protocol):
+    """Images that like to know what will be asked for (:class:`emlc.data.streamed.StreamedImages`)."""
+
+    def expect(self, owner: Any, batches: Sequence[Tensor]) -> None:
+        """Prepare for batches of indices; correct without it, only slower."""
+
+
+class _Reader:
+    """Someone who reads a set once."""
 
 
 class Samples:
@@ -111,7 +123,10 @@ class Samples:
             raise ValueError(f"the view {view!r} is random: give the generator that it draws from")
         _, _, height, width = self._images.shape
         size = max(1, min(CHUNK, PIXELS // (height * width)))
-        for indices in torch.arange(len(self), device=self.labels.device).split(size):
+        chunks = torch.arange(len(self), device=self.labels.device).split(size)
+        reader = _Reader()
+        self.expect(reader, chunks)
+        for indices in chunks:
             yield self.batch(indices, (view,), generator)
 
     def batch(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator | None) -> Batch:
@@ -119,6 +134,11 @@ class Samples:
         images = self._images[indices]
         inputs = tuple(self._view(view)(images, generator) for view in views)
         return Batch(inputs, self.labels[indices], indices)
+
+    def expect(self, reader: Any, batches: Sequence[Tensor]) -> None:
+        """Say which batches of indices `reader` will ask for next: images on disk are decoded ahead then."""
+        if isinstance(self._images, Foresighted):
+            self._images.expect(reader, batches)
 
     def _view(self, name: str) -> View:
         if name not in self._views:

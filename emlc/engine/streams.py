@@ -1,6 +1,6 @@
 """Batches without end: shuffled, augmented on the device, from streams whose whole state a checkpoint can hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,6 +53,9 @@ class Drawable(Protocol):
     def batch(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator) -> Batch:
         """Return the samples at `indices`, augmented."""
 
+    def expect(self, reader: Any, batches: Sequence[Tensor]) -> None:
+        """Be told which batches of indices `reader` will ask for next."""
+
 
 class Stream:
     """Endless shuffled passes over a set, in full batches; what is left over differs from pass to pass.
@@ -85,6 +88,7 @@ class Stream:
             raise SuiteError("no sample is left to draw batches from; the method's threshold keeps none")
         self.members = indices
         self.order, self.position = self._shuffled(), 0
+        self._announce()
 
     @property
     def size(self) -> int:
@@ -111,10 +115,16 @@ class Stream:
         self.members, self.order = state["members"].to(device), state["order"].to(device)
         self.position = state["position"]
         self.generator.set_state(state["generator"])
+        self._announce()
+
+    def _announce(self) -> None:
+        """Say what is left of this pass."""
+        self.samples.expect(self, self.order[self.position :].split(self.size))
 
     def _next_indices(self) -> Tensor:
         if self.position + self.size > len(self.order):
             self.order, self.position = self._reshuffled(), 0
+            self._announce()
         self.position += self.size
         return self.order[self.position - self.size : self.position]
 
@@ -148,6 +158,9 @@ class BalancedStream(Stream):
     def _find_classes(self) -> None:
         """Note the members of each class; finding them makes a GPU wait, so once only."""
         self.classes = [self.members[part] for part in positions_by_class(self.samples.labels[self.members])]
+
+    def _announce(self) -> None:
+        """Say nothing: each batch is drawn when it is asked for."""
 
     def _next_indices(self) -> Tensor:
         return drawn_from_each(self.classes, max(1, self.size // len(self.classes)), self.generator)

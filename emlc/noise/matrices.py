@@ -206,6 +206,12 @@ def expected_wrong_rate(matrix: ArrayLike, labels: ArrayLike) -> float:
     return float(np.mean(1 - matrix[labels, labels]))
 
 
+def matrix_of_counts(counts: NDArray[np.int64]) -> Matrix:
+    """Return the rows of a confusion [C, C] as distributions; a class that does not occur keeps its label."""
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.where(totals > 0, counts / np.maximum(totals, 1), np.eye(len(counts)))
+
+
 def is_diagonally_dominant(matrix: ArrayLike) -> bool:
     """Return whether the most probable noisy label of every class is the true one, with no tie (paper, section 3.1)."""
     matrix = checked_matrix(matrix)

@@ -1,34 +1,51 @@
 """The task: one dataset, one split and one noise draw for one seed. Every method of a comparison trains on the same."""
 
-from dataclasses import asdict, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from emlc.data.base import Arrays
+from emlc.data.listing import Listing
 from emlc.noise.class_maps import GivenMap, numbered
+from emlc.noise.instances import INSTANCE_KINDS, corrupt_images
 from emlc.noise.matrices import (
     KINDS,
     SAMPLERS,
     Labels,
     Matrix,
     checked_labels,
+    checked_matrix,
+    corrupt,
+    expected_wrong_rate,
     is_diagonally_dominant,
+    matrix_of_counts,
     replacement_matrix,
     soften,
 )
-from emlc.records.bundles import read_bundle, write_bundle
+from emlc.noise.matrix_file import MATRIX
 from emlc.records.errors import SuiteError
 from emlc.tasks.seeds import derive_seed
-from emlc.tasks.splits import SPLITS, Split, overlap_counts
-from emlc.tasks.task import ARRAYS, GIVEN, SCHEMA, Task, TaskSpec, confusion_counts
+from emlc.tasks.splits import SPLITS, Split, held_out_split, overlap_counts
+from emlc.tasks.store import load_task, save_task
+from emlc.tasks.task import GIVEN, Task, TaskSpec, confusion_counts
 
-__all__ = ["GIVEN", "Task", "TaskSpec", "load_task", "make_task", "make_task_from_labels", "save_task"]
+__all__ = [
+    "GIVEN",
+    "Task",
+    "TaskSpec",
+    "load_task",
+    "make_task",
+    "make_task_from_labels",
+    "make_task_from_matrix",
+    "save_task",
+]
+
+Data = Arrays | Listing
+"""What tasks are drawn of: labels; only noise that depends on the image looks at pixels."""
 
 
-def make_task(arrays: Arrays, spec: TaskSpec, class_map: GivenMap | None, seed: int) -> Task:
+def make_task(arrays: Data, spec: TaskSpec, class_map: GivenMap | None, seed: int) -> Task:
     """Draw the split and the noise of a task.
 
     The split depends on the dataset, the split's name and size and the seed, so all noise levels of a seed share it.
@@ -36,7 +53,7 @@ def make_task(arrays: Arrays, spec: TaskSpec, class_map: GivenMap | None, seed: 
 
     Parameters
     ----------
-    arrays : Arrays
+    arrays : Arrays or Listing
     spec : TaskSpec
     class_map : mapping of (int or str) to tuple of (int or str), or None
         For ``asym`` noise, see :func:`emlc.noise.matrices.transition_matrix`; by number or name.
@@ -47,31 +64,71 @@ def make_task(arrays: Arrays, spec: TaskSpec, class_map: GivenMap | None, seed: 
     -------
     Task
         With a warning if the noise breaks the paper's assumption that the true label is the most probable one of every
-        class (section 3.1), or if the split's clean and noisy sets meet.
+        class (section 3.1), or if the split's clean and noisy sets meet. The matrix of noise that depends on the image
+        is the row-normalised confusion of the noisy set.
 
     Raises
     ------
     SuiteError
-        If the noise or the split is impossible, see :mod:`emlc.noise.matrices` and :mod:`emlc.tasks.splits`.
+        If the noise or the split is impossible, see :mod:`emlc.noise.matrices`, :mod:`emlc.noise.instances` and
+        :mod:`emlc.tasks.splits`.
     """
     if spec.sampling not in SAMPLERS:
         raise SuiteError(f"noise cannot be drawn by sampling {spec.sampling!r}; known: {', '.join(SAMPLERS)}")
+    if spec.kind in INSTANCE_KINDS:
+        return _make_image_dependent(arrays, spec, seed)
     by_number = None if class_map is None else numbered(class_map, arrays.class_names)
     replacement = replacement_matrix(spec.kind, arrays.num_classes, by_number)
     matrix = soften(replacement, spec.rate)
     split = _draw_split(arrays, spec, seed)
     true_labels = arrays.train_labels[split.noisy]
-    noise_seed = derive_seed("noise", spec.dataset, spec.kind, spec.rate, spec.sampling, seed)
-    noisy_labels = SAMPLERS[spec.sampling](true_labels, replacement, spec.rate, noise_seed)
+    noisy_labels = SAMPLERS[spec.sampling](true_labels, replacement, spec.rate, _noise_seed(spec, seed))
     return _assemble(arrays, spec, seed, split, noisy_labels, matrix)
 
 
-def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, seed: int) -> Task:
+def make_task_from_matrix(arrays: Data, spec: TaskSpec, matrix: ArrayLike, seed: int) -> Task:
+    """Draw the split and the noise of a task whose transition matrix is given.
+
+    Parameters
+    ----------
+    arrays : Arrays or Listing
+    spec : TaskSpec
+        Its kind has to be ``matrix``, its sampling ``per-label``, its rate the expected share of wrong labels over the
+        whole training set, to four digits.
+    matrix : array of float [C, C]
+        p(noisy label | true label), e.g. from :func:`emlc.noise.matrix_file.read_matrix`.
+    seed : int
+        At least 0.
+
+    Returns
+    -------
+    Task
+        With warnings as :func:`make_task`.
+
+    Raises
+    ------
+    SuiteError
+        If spec and matrix do not fit each other or the dataset, or the split is impossible.
+    """
+    matrix = checked_matrix(matrix)
+    if (spec.kind, spec.sampling) != (MATRIX, "per-label"):
+        raise SuiteError(f"noise from a matrix is kind {MATRIX!r}, per-label, not {spec.kind!r}, {spec.sampling}")
+    if len(matrix) != arrays.num_classes:
+        raise SuiteError(f"the transition matrix is for {len(matrix)} classes, the dataset has {arrays.num_classes}")
+    expected = round(expected_wrong_rate(matrix, arrays.train_labels), 4)
+    if spec.rate != expected:
+        raise SuiteError(f"noise {MATRIX} has rate {expected:.4f}, not {spec.rate}; correct the column's rate")
+    split = _draw_split(arrays, spec, seed)
+    noisy_labels = corrupt(arrays.train_labels[split.noisy], matrix, _noise_seed(spec, seed))
+    return _assemble(arrays, spec, seed, split, noisy_labels, matrix)
+
+
+def make_task_from_labels(arrays: Data, spec: TaskSpec, labels: ArrayLike, seed: int) -> Task:
     """Make a task from given noisy labels, such as CIFAR-N's human ones (Wei et al., ICLR 2022).
 
     Parameters
     ----------
-    arrays : Arrays
+    arrays : Arrays or Listing
     spec : TaskSpec
         Its kind names the label set, e.g. ``human-aggre``, and its rate is what is known of it; its sampling has to be
         ``given``.
@@ -90,7 +147,7 @@ def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, see
     SuiteError
         If the labels do not fit the dataset, kind or sampling are those of drawn noise, or the split is impossible.
     """
-    if spec.kind in KINDS:
+    if spec.kind in (*KINDS, *INSTANCE_KINDS, MATRIX):
         raise SuiteError(f"noise kind {spec.kind!r} is drawn; given labels need a name of their own, e.g. human-aggre")
     if spec.sampling != GIVEN:
         raise SuiteError(f"given labels cannot have sampling {spec.sampling!r}; say {GIVEN!r}")
@@ -98,58 +155,36 @@ def make_task_from_labels(arrays: Arrays, spec: TaskSpec, labels: ArrayLike, see
     if len(labels) != len(arrays.train_labels):
         raise SuiteError(f"{len(labels)} labels given for {len(arrays.train_labels)} training images")
     split = _draw_split(arrays, spec, seed)
-    counts = confusion_counts(arrays.train_labels, labels, arrays.num_classes)
-    matrix = counts / counts.sum(axis=1, keepdims=True)
+    matrix = matrix_of_counts(confusion_counts(arrays.train_labels, labels, arrays.num_classes))
     return _assemble(arrays, spec, seed, split, labels[split.noisy], matrix)
 
 
-def save_task(task: Task, path: Path) -> None:
-    """Write a task to one ``.npz`` file, atomically; the same task always gives the same bytes.
-
-    ``numpy.load(path)`` gives its arrays by name; its member ``meta.json`` holds the rest, the effective rate and the
-    sha256 among it.
-
-    Raises
-    ------
-    SuiteError
-        If the file cannot be written.
-    """
-    write_bundle(path, _meta(task), {name: getattr(task, name).astype(dtype) for name, dtype in ARRAYS.items()})
-
-
-def load_task(path: Path, expect_data_sha256: str | None = None) -> Task:
-    """Read a task and check all of it.
-
-    Parameters
-    ----------
-    path : Path
-        Written by :func:`save_task`.
-    expect_data_sha256 : str, optional
-        Checksum of the data at hand; a task made from other data is refused.
-
-    Raises
-    ------
-    SuiteError
-        If the file is missing, damaged, edited, something else, of another schema, or made from other data.
-    """
-    meta, arrays = read_bundle(path, ARRAYS)
-    try:
-        task = _task_of(meta, arrays)
-    except SuiteError as error:
-        raise SuiteError(f"cannot use {path}: {error}; delete it and run again") from error
-    if expect_data_sha256 is not None and task.data_sha256 != expect_data_sha256:
-        raise SuiteError(
-            f"cannot use {path}: it was made from data {task.data_sha256}, the data at hand is {expect_data_sha256}; "
-            "delete it and run again"
-        )
-    return task
+def _make_image_dependent(arrays: Data, spec: TaskSpec, seed: int) -> Task:
+    if spec.sampling != "per-label":
+        raise SuiteError(f"noise {spec.kind} draws each label by its image; sampling must be per-label")
+    if isinstance(arrays, Listing):
+        raise SuiteError(f"noise {spec.kind} looks at pixels, and the images of {spec.dataset} stay on disk")
+    split = _draw_split(arrays, spec, seed)
+    true_labels = arrays.train_labels[split.noisy]
+    images, num_classes = arrays.train_images[split.noisy], arrays.num_classes
+    noisy_labels = corrupt_images(spec.kind, images, true_labels, num_classes, spec.rate, _noise_seed(spec, seed))
+    # Counted, not averaged over probabilities: their last bits, and so the task's checksum, are the machine's own.
+    matrix = matrix_of_counts(confusion_counts(true_labels, noisy_labels, num_classes))
+    return _assemble(arrays, spec, seed, split, noisy_labels, matrix)
 
 
-def _draw_split(arrays: Arrays, spec: TaskSpec, seed: int) -> Split:
+def _noise_seed(spec: TaskSpec, seed: int) -> int:
+    return derive_seed("noise", spec.dataset, spec.kind, spec.rate, spec.sampling, seed)
+
+
+def _draw_split(arrays: Data, spec: TaskSpec, seed: int) -> Split:
     sizes = np.bincount(arrays.train_labels, minlength=arrays.num_classes)
     if not sizes.all():
         raise SuiteError(f"dataset {spec.dataset}: class {int(sizes.argmin())} has no training image")
-    return SPLITS[spec.split](arrays.train_labels, spec.clean_per_class, _split_seed(spec, seed))
+    split_seed = _split_seed(spec, seed)
+    if spec.validation_per_class is not None:
+        return held_out_split(arrays.train_labels, spec.clean_per_class, spec.validation_per_class, split_seed)
+    return SPLITS[spec.split](arrays.train_labels, spec.clean_per_class, split_seed)
 
 
 def _split_seed(spec: TaskSpec, seed: int) -> int:
@@ -159,12 +194,12 @@ def _split_seed(spec: TaskSpec, seed: int) -> int:
     return derive_seed("split", spec.dataset, spec.split, spec.clean_per_class, seed)
 
 
-def _assemble(arrays: Arrays, spec: TaskSpec, seed: int, split: Split, noisy_labels: Labels, matrix: Matrix) -> Task:
+def _assemble(arrays: Data, spec: TaskSpec, seed: int, split: Split, noisy_labels: Labels, matrix: Matrix) -> Task:
     true_labels = arrays.train_labels[split.noisy]
     return Task(
         **asdict(spec),
         seed=seed,
-        warnings=_warnings(spec, split, matrix),
+        warnings=warnings_of(spec, split, matrix),
         clean_indices=split.clean,
         clean_labels=arrays.train_labels[split.clean],
         validation_indices=split.validation,
@@ -177,7 +212,8 @@ def _assemble(arrays: Arrays, spec: TaskSpec, seed: int, split: Split, noisy_lab
     )
 
 
-def _warnings(spec: TaskSpec, split: Split, matrix: Matrix) -> tuple[str, ...]:
+def warnings_of(spec: TaskSpec, split: Split, matrix: Matrix) -> tuple[str, ...]:
+    """Return what a reader of results should know of a task's noise and split; see :func:`make_task`."""
     warnings = []
     if not is_diagonally_dominant(matrix):
         warnings.append(
@@ -188,20 +224,3 @@ def _warnings(spec: TaskSpec, split: Split, matrix: Matrix) -> tuple[str, ...]:
     if shared:
         warnings.append(f"{shared} of {len(split.clean)} clean images are also in the noisy set (split {spec.split})")
     return tuple(warnings)
-
-
-def _meta(task: Task) -> dict[str, Any]:
-    return {**task.facts, "sha256": task.sha256}
-
-
-def _task_of(meta: Any, arrays: dict[str, Any]) -> Task:
-    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
-        raise SuiteError(f"it is not a task of schema {SCHEMA}")
-    names = {field.name for field in fields(Task)} - set(ARRAYS)
-    if not names <= set(meta) or not isinstance(meta["warnings"], list):
-        raise SuiteError(f"its meta.json does not fit schema {SCHEMA}")
-    values = {name: meta[name] for name in names}
-    task = Task(**{**values, "warnings": tuple(meta["warnings"])}, **arrays)
-    if _meta(task) != meta:
-        raise SuiteError("content and sha256 do not agree, so it was edited or damaged")
-    return task

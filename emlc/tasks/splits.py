@@ -1,4 +1,4 @@
-"""Which training images are clean, which validate, which are noisy: the paper's split and the public code's."""
+"""Which training images are clean, which validate, which are noisy: the paper's splits and the public code's."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Split:
     ----------
     clean : ndarray of int64 [M]
         The trusted set D.
-    validation : ndarray of int64 [M]
+    validation : ndarray of int64 [V]
         What a student is selected on.
     noisy : ndarray of int64 [N]
         The corrupted set.
@@ -55,6 +55,40 @@ def balanced_split(labels: NDArray[np.int64], per_class: int, seed: int) -> Spli
     rng = np.random.default_rng(seed)
     clean, noisy = _cut([rng.permutation(indices) for indices in members], per_class)
     return Split(clean=clean, validation=clean, noisy=noisy)
+
+
+def held_out_split(labels: NDArray[np.int64], per_class: int, validation_per_class: int, seed: int) -> Split:
+    """Split as Clothing1M is (section 4.2): a clean set to train on, another to validate on; all the rest is noisy.
+
+    Both are class-balanced. The clean set is that of :func:`balanced_split` with the same seed.
+
+    Parameters
+    ----------
+    labels, per_class, seed
+        As in :func:`balanced_split`.
+    validation_per_class : int
+        Validation images of each class.
+
+    Returns
+    -------
+    Split
+        No two of the three sets meet.
+
+    Raises
+    ------
+    SuiteError
+        If a number is below 1, a class has too few images for both, or none is left for the noisy set.
+    """
+    if min(per_class, validation_per_class) < 1:
+        wanted = f"{per_class} and {validation_per_class}"
+        raise SuiteError(f"the clean and the validation set need at least 1 image per class each, not {wanted}")
+    held = per_class + validation_per_class
+    members = _members(labels, held)
+    rng = np.random.default_rng(seed)
+    shuffled = [rng.permutation(indices) for indices in members]
+    clean, _ = _cut(shuffled, per_class)
+    trusted, noisy = _cut(shuffled, held)
+    return Split(clean=clean, validation=np.setdiff1d(trusted, clean), noisy=noisy)
 
 
 def released_split(labels: NDArray[np.int64], per_class: int, seed: int) -> Split:
@@ -98,6 +132,9 @@ SPLITS: Mapping[str, Callable[[NDArray[np.int64], int, int], Split]] = {
     "released": released_split,
 }
 """The splits by the name that profiles use."""
+
+LISTED = "listed"
+"""The split that a dataset brings along: its files say which images are clean, validate, and are noisy (Clothing1M)."""
 
 
 def overlap_counts(split: Split) -> dict[str, int]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from emlc.noise.matrices import SAMPLERS, Labels, Matrix, check_rate, checked_labels, checked_matrix
 from emlc.records.artefacts import canonical_json, sha256_bytes
 from emlc.records.errors import SuiteError
-from emlc.tasks.splits import SPLITS, Indices, Split
+from emlc.tasks.checks import check_choice, check_indices, check_text, check_whole
+from emlc.tasks.splits import LISTED, SPLITS, Indices, Split
 
 SCHEMA = "emlc.task/1"
 
@@ -27,6 +28,9 @@ ARRAYS = {
     "confusion": np.dtype("<i8"),
 }
 """The arrays of a task and their types."""
+
+OPTIONAL = ("clean_per_class", "validation_per_class")
+"""Facts that are left out where they are None: so tasks from before there was a choice keep their checksums."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +50,12 @@ class TaskSpec:
     sampling : str
         Key of :data:`emlc.noise.matrices.SAMPLERS`, or ``given``.
     split : str
-        Key of :data:`emlc.tasks.splits.SPLITS`.
-    clean_per_class : int
-        Clean images of each class, at least 1.
+        Key of :data:`emlc.tasks.splits.SPLITS`, or ``listed``.
+    clean_per_class : int or None
+        Clean images of each class, at least 1; None for the listed split, whose sets are as large as they are.
+    validation_per_class : int or None
+        Further clean images of each class that only validate, at least 1; the balanced split only. None: the split
+        itself says what validates.
 
     Raises
     ------
@@ -62,16 +69,24 @@ class TaskSpec:
     rate: float
     sampling: str
     split: str
-    clean_per_class: int
+    clean_per_class: int | None
+    validation_per_class: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("dataset", "data_sha256", "kind"):
-            _check_text(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         check_rate(self.rate)
         object.__setattr__(self, "rate", float(self.rate))
-        _check_choice("sampling", self.sampling, (*SAMPLERS, GIVEN))
-        _check_choice("split", self.split, tuple(SPLITS))
-        _check_whole("clean_per_class", self.clean_per_class, 1)
+        check_choice("sampling", self.sampling, (*SAMPLERS, GIVEN))
+        check_choice("split", self.split, (*SPLITS, LISTED))
+        if (self.clean_per_class is None) != (self.split == LISTED):
+            raise SuiteError(f"task: clean_per_class is {self.clean_per_class!r} for the {self.split} split")
+        if self.clean_per_class is not None:
+            check_whole("clean_per_class", self.clean_per_class, 1)
+        if self.validation_per_class is not None:
+            check_whole("validation_per_class", self.validation_per_class, 1)
+            if self.split != "balanced":
+                raise SuiteError(f"the {self.split} split draws its own validation set; leave validation_per_class out")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,15 +104,17 @@ class Task(TaskSpec):
     clean_indices, clean_labels : ndarray of int64 [M]
         The trusted set and its true labels.
     validation_indices, validation_labels : ndarray of int64 [V]
-        What a student is selected on. The clean set itself, but for the released split.
+        What a student is selected on: the clean set itself, but for the released split or `validation_per_class`.
     noisy_indices, noisy_labels : ndarray of int64 [N]
         The corrupted set and the labels that methods see.
     true_labels : ndarray of int64 [N]
-        True labels of the noisy set. For measurements only, never for training.
+        True labels of the noisy set. For measurements only, never for training. Empty where nobody knows them (the
+        listed split).
     matrix : ndarray of float64 [C, C]
         p(noisy label | true label) at the nominal rate; for given labels, as counted over the whole training set.
     confusion : ndarray of int64 [C, C]
-        Number of noisy-set images by true (row) and noisy (column) label.
+        Number of noisy-set images by true (row) and noisy (column) label; where the true ones are unknown, of the
+        images that bear both.
 
     Raises
     ------
@@ -119,7 +136,7 @@ class Task(TaskSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_whole("seed", self.seed, 0)
+        check_whole("seed", self.seed, 0)
         if not isinstance(self.warnings, tuple) or not all(isinstance(text, str) for text in self.warnings):
             raise SuiteError("task: warnings must be a tuple of texts")
         for name in ARRAYS:
@@ -146,7 +163,9 @@ class Task(TaskSpec):
 
     @property
     def effective_rate(self) -> float:
-        """Fraction of the noisy set whose label is wrong."""
+        """Fraction of the noisy set whose label is wrong; where nobody knows, of the images that bear both labels."""
+        if self.split == LISTED:
+            return float(1 - np.trace(self.confusion) / self.confusion.sum())
         return float(np.mean(self.noisy_labels != self.true_labels))
 
     @property
@@ -154,7 +173,11 @@ class Task(TaskSpec):
         """All that is not an array, ready for JSON."""
         names = [field.name for field in fields(self) if field.name not in ARRAYS]
         derived = {"schema": SCHEMA, "num_classes": self.num_classes, "effective_rate": self.effective_rate}
-        return {**{name: getattr(self, name) for name in names}, "warnings": list(self.warnings), **derived}
+        values = {name: getattr(self, name) for name in names}
+        for name in OPTIONAL:
+            if values[name] is None:
+                del values[name]
+        return {**values, "warnings": list(self.warnings), **derived}
 
     @property
     def sha256(self) -> str:
@@ -172,39 +195,38 @@ def confusion_counts(true_labels: Labels, labels: Labels, num_classes: int) -> N
     return pairs.reshape(num_classes, num_classes).astype(np.int64)
 
 
-def _check_text(name: str, value: Any) -> None:
-    if not isinstance(value, str) or not value:
-        raise SuiteError(f"task: {name} must be a text, not {value!r}")
-
-
-def _check_whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise SuiteError(f"task: {name} must be a whole number, {low} or more, not {value!r}")
-
-
-def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SuiteError(f"unknown {name} {value!r}; known: {', '.join(known)}")
-
-
 def _check_arrays(task: Task) -> None:
     for name, dtype in ARRAYS.items():
         if getattr(task, name).dtype != dtype:
             raise SuiteError(f"task: {name} must be {dtype}, not {getattr(task, name).dtype}")
     checked_matrix(task.matrix)
     for indices, labels in _LABELS_OF.items():
-        _check_indices(indices, getattr(task, indices))
-        _check_labels(labels, task, len(getattr(task, indices)))
+        check_indices(indices, getattr(task, indices))
+        _check_labels(labels, task, 0 if _is_unknown(labels, task) else len(getattr(task, indices)))
     _check_labels("noisy_labels", task, len(task.noisy_indices))
-    if not np.array_equal(task.confusion, confusion_counts(task.true_labels, task.noisy_labels, task.num_classes)):
+    _check_confusion(task)
+    _check_sets(task)
+
+
+def _is_unknown(labels: str, task: Task) -> bool:
+    return labels == "true_labels" and task.split == LISTED
+
+
+def _check_confusion(task: Task) -> None:
+    if task.split == LISTED:
+        if task.confusion.shape != task.matrix.shape or task.confusion.min() < 0 or not task.confusion.any():
+            raise SuiteError("task: confusion does not count the images that bear both labels")
+    elif not np.array_equal(task.confusion, confusion_counts(task.true_labels, task.noisy_labels, task.num_classes)):
         raise SuiteError("task: confusion does not count true_labels against noisy_labels")
-    if task.split == "balanced" and np.intersect1d(task.clean_indices, task.noisy_indices).size:
-        raise SuiteError("task: the clean and the noisy set of a balanced split meet")
 
 
-def _check_indices(name: str, indices: Indices) -> None:
-    if indices.ndim != 1 or len(indices) == 0 or indices[0] < 0 or np.any(np.diff(indices) <= 0):
-        raise SuiteError(f"task: {name} must be positions in ascending order, at least one")
+def _check_sets(task: Task) -> None:
+    if task.split != "released" and np.intersect1d(task.clean_indices, task.noisy_indices).size:
+        raise SuiteError(f"task: the clean and the noisy set of a {task.split} split meet")
+    has_its_own = task.validation_per_class is not None or task.split == LISTED
+    trained_on = np.union1d(task.clean_indices, task.noisy_indices)
+    if has_its_own and np.intersect1d(task.validation_indices, trained_on).size:
+        raise SuiteError("task: the validation set meets the clean or the noisy set")
 
 
 def _check_labels(name: str, task: Task, length: int) -> None:

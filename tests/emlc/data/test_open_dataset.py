@@ -54,7 +54,7 @@ def test_class_maps_by_name_or_by_number():
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ({}, r"datasets\.x\.kind is None; it must be one of digits, cifar10, cifar100, image-folder"),
+        ({}, r"datasets\.x\.kind is None; it must be one of digits, cifar10, cifar100, clothes, image-folder"),
         ({"kind": "mnist"}, r"datasets\.x\.kind is 'mnist'"),
         ({"kind": ["digits"]}, r"datasets\.x\.kind is \['digits'\]"),
         ({"kind": "image-folder"}, r"datasets\.x\.options\.source is missing"),

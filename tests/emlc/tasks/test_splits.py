@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emlc.records.errors import SuiteError
-from emlc.tasks.splits import SPLITS, balanced_split, overlap_counts, released_split
+from emlc.tasks.splits import SPLITS, balanced_split, held_out_split, overlap_counts, released_split
 
 OVERLAPS = ("clean_in_noisy", "validation_in_noisy", "clean_in_validation", "clean_labels_used")
 
@@ -122,3 +122,43 @@ def test_impossible_splits_are_refused_in_one_line(name, labels, per_class, mess
 def test_released_split_refuses_seeds_that_the_public_code_cannot_take(seed):
     with pytest.raises(SuiteError, match="2\\*\\*32"):
         released_split(np.arange(100) % 10, 2, seed)
+
+
+@settings(deadline=None)
+@given(drawn=label_vectors(), data=st.data(), seed=st.integers(0, 2**63 - 1))
+def test_held_out_split_has_three_sets_that_never_meet(drawn, data, seed):
+    labels, smallest = drawn
+    if smallest < 3:
+        return
+    per_class = data.draw(st.integers(1, smallest - 2))
+    validation = data.draw(st.integers(1, smallest - 1 - per_class))
+    split = held_out_split(labels, per_class, validation, seed)
+    assert (np.bincount(labels[split.clean]) == per_class).all()
+    assert (np.bincount(labels[split.validation]) == validation).all()
+    parts = [split.clean, split.validation, split.noisy]
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(labels)))
+    assert np.array_equal(split.clean, balanced_split(labels, per_class, seed).clean)
+    for indices in parts:
+        assert indices.dtype == np.int64
+        assert (np.diff(indices) > 0).all()
+
+
+def test_held_out_split_validates_on_every_image_equally_often():
+    labels = np.repeat(np.arange(2), 10)
+    drawn = np.concatenate([held_out_split(labels, 3, 2, seed).validation for seed in range(2000)])
+    assert np.allclose(np.bincount(drawn, minlength=20) / 2000, 0.2, atol=0.07)  # 7.8 standard deviations
+
+
+@pytest.mark.parametrize(
+    ("labels", "per_class", "validation", "message"),
+    [
+        ([0, 0, 0, 1, 1, 1], 0, 1, "at least 1 image per class each, not 0 and 1"),
+        ([0, 0, 0, 1, 1, 1], 1, 0, "at least 1 image per class each, not 1 and 0"),
+        ([0, 0, 0, 0, 1, 1], 2, 1, "3 clean images per class were asked for, but class 1 has only 2"),
+        ([0, 0, 0, 1, 1, 1], 2, 1, "3 clean images per class leave none for the noisy set"),
+    ],
+)
+def test_impossible_held_out_splits_are_refused_in_one_line(labels, per_class, validation, message):
+    with pytest.raises(SuiteError, match=message) as refusal:
+        held_out_split(np.array(labels), per_class, validation, 0)
+    assert "\n" not in str(refusal.value)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,11 +12,21 @@ from hypothesis import strategies as st
 
 from emlc.data.base import Arrays
 from emlc.noise import class_maps
+from emlc.noise.instances import INSTANCE_KINDS, corrupt_images
 from emlc.noise.matrices import KINDS, SAMPLERS, transition_matrix
 from emlc.records.bundles import META, read_bundle, write_bundle
 from emlc.records.errors import SuiteError
-from emlc.tasks.draw import GIVEN, TaskSpec, load_task, make_task, make_task_from_labels, save_task
-from emlc.tasks.splits import SPLITS
+from emlc.tasks.draw import (
+    GIVEN,
+    TaskSpec,
+    load_task,
+    make_task,
+    make_task_from_labels,
+    make_task_from_matrix,
+    save_task,
+)
+from emlc.tasks.seeds import derive_seed
+from emlc.tasks.splits import SPLITS, held_out_split
 
 SPEC = TaskSpec(
     dataset="digits",
@@ -173,10 +184,16 @@ def test_given_labels_are_not_drawn():
         ({"rate": "half"}, "'half'"),
         ({"sampling": "sorted"}, "unknown sampling 'sorted'; known: per-label, exact-count, given"),
         ({"sampling": GIVEN}, "cannot be drawn"),
-        ({"split": "random"}, "unknown split 'random'; known: balanced, released"),
+        ({"split": "random"}, "unknown split 'random'; known: balanced, released, listed"),
         ({"clean_per_class": 0}, "clean_per_class"),
         ({"clean_per_class": 2.5}, "clean_per_class"),
         ({"clean_per_class": 41}, "class 0 has only 40"),
+        ({"validation_per_class": 0}, "validation_per_class must be a whole number, 1 or more"),
+        ({"validation_per_class": 1.0}, "validation_per_class must be a whole number"),
+        ({"validation_per_class": 37}, "40 clean images per class leave none"),
+        ({"validation_per_class": 3, "split": "released"}, "released split draws its own validation set"),
+        ({"kind": "idn-part-dependent", "sampling": "exact-count"}, "sampling must be per-label"),
+        ({"kind": "matrix"}, "unknown noise kind 'matrix'"),
         ({"kind": "asym", "class_map": None}, "class map"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"seed": 0.5}, "seed must be a whole number"),
@@ -224,7 +241,14 @@ def test_arrays_are_read_only_copies():
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"split": "released"}, {"kind": "asym", "rate": 0.5, "sampling": "exact-count"}]
+    "changes",
+    [
+        {},
+        {"split": "released"},
+        {"kind": "asym", "rate": 0.5, "sampling": "exact-count"},
+        {"validation_per_class": 2},
+        {"kind": "idn-part-dependent"},
+    ],
 )
 def test_round_trip(tmp_path, changes):
     task = task_of(4, **changes)
@@ -283,6 +307,8 @@ def test_other_data_is_refused(path):
         ({"seed": "0"}, "seed must be"),
         ({"split": ["balanced"]}, "unknown split"),
         ({"warnings": None}, "meta.json"),
+        ({"validation_per_class": 3}, "validation set meets"),
+        ({"validation_per_class": None}, "sha256 do not agree"),
         ({"warnings": [1]}, "warnings"),
     ],
 )
@@ -396,3 +422,125 @@ def test_readable_without_torch(path):
 
 def test_checksum_is_the_same_on_every_machine():
     assert task_of().sha256 == "4575bad1eac67c66143ca7a41a2179b8ac43a87a8802b5ce506850c14713ff26"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sha256", "file_sha256"),
+    [
+        (
+            {},
+            "e61640ab88870587bd31a729077ae942618be558f80c2f1a2891b6fbfb8daf68",
+            "41f81f83d09041c9d63d96bfa46c16eaec63362334097007bfd04fac7886cbe8",
+        ),
+        (
+            {"split": "released"},
+            "ae8f04b1ab6858d0e1ea90ff103ed13d6c98e3b87b5869d7f0e7f0944a6fed61",
+            "350eb3ada8cd00e40eb7cffce32b4e6c37aa72f2d55ee9383bd82a6953c9ee9e",
+        ),
+        (
+            {"kind": "asym", "rate": 0.4, "sampling": "exact-count"},
+            "259a36892bc5565b64ae5a580538642708ab4e6990486e017478e6f30fd3bfb1",
+            "3f20590c975084e1b5b68a8fe4690d49a637be44f45435b9003a04e9a9d78a4c",
+        ),
+    ],
+)
+def test_without_a_validation_set_tasks_are_as_ever(tmp_path, changes, sha256, file_sha256):
+    """Values from before tasks could have one: records of runs keep these checksums."""
+    task = task_of(3, **changes)
+    save_task(task, tmp_path / "task.npz")
+    assert "validation_per_class" not in task.facts
+    assert task.sha256 == sha256
+    assert hashlib.sha256((tmp_path / "task.npz").read_bytes()).hexdigest() == file_sha256
+
+
+def test_a_validation_set_of_its_own():
+    arrays = dataset()
+    task, without = task_of(1, arrays, validation_per_class=2), task_of(1, arrays)
+    seed = derive_seed("split", "digits", "balanced", 3, 1)
+    split = held_out_split(arrays.train_labels, 3, 2, seed)
+    assert np.array_equal(task.validation_indices, split.validation)
+    assert np.array_equal(task.validation_labels, arrays.train_labels[split.validation])
+    assert np.array_equal(task.noisy_indices, split.noisy)
+    assert np.array_equal(task.clean_indices, without.clean_indices)
+    assert (len(task.clean_indices), len(task.validation_indices), len(task.noisy_indices)) == (30, 20, 350)
+    assert task.facts["validation_per_class"] == 2
+    assert task.warnings == ()
+    assert task != without
+
+
+@pytest.mark.parametrize("other", ["clean", "noisy"])
+def test_a_validation_set_that_is_trained_on_makes_no_task(other):
+    task = task_of(validation_per_class=2)
+    indices, labels = getattr(task, f"{other}_indices"), task.clean_labels if other == "clean" else task.true_labels
+    with pytest.raises(SuiteError, match="validation set meets"):
+        replace(task, validation_indices=indices, validation_labels=labels)
+
+
+def pictured(per_class=40, num_classes=4):
+    """Images that show their class, more or less."""
+    arrays = dataset(per_class, num_classes)
+    rng = np.random.default_rng(1)
+    means = rng.integers(60, 196, (num_classes, 3, 3, 1))[arrays.train_labels]
+    images = np.clip(means + rng.normal(0, 60, means.shape), 0, 255).astype(np.uint8)
+    return replace(arrays, train_images=images)
+
+
+@pytest.mark.parametrize("kind", INSTANCE_KINDS)
+def test_noise_that_depends_on_the_image(kind):
+    arrays = pictured()
+    task = task_of(2, arrays, kind=kind, rate=0.4, class_map=None, validation_per_class=2)
+    images, true_labels = arrays.train_images[task.noisy_indices], arrays.train_labels[task.noisy_indices]
+    seed = derive_seed("noise", "digits", kind, 0.4, "per-label", 2)
+    assert np.array_equal(task.noisy_labels, corrupt_images(kind, images, true_labels, 4, 0.4, seed))
+    assert task.effective_rate == pytest.approx(0.4, abs=0.16)  # 140 labels: 4 standard errors
+    np.testing.assert_array_equal(task.matrix, task.confusion / task.confusion.sum(axis=1, keepdims=True))
+    assert np.array_equal(task.clean_indices, task_of(2, arrays, class_map=None).clean_indices)
+
+
+def test_a_class_without_noisy_images_keeps_its_label_in_the_matrix():
+    arrays = pictured()
+    few = np.flatnonzero((arrays.train_labels != 3) | (np.cumsum(arrays.train_labels == 3) <= 3))
+    few_arrays = replace(arrays, train_images=arrays.train_images[few], train_labels=arrays.train_labels[few])
+    task = task_of(0, few_arrays, kind="idn-part-dependent", rate=0.4, class_map=None)
+    assert task.confusion[3].sum() == 0
+    assert task.matrix[3].tolist() == [0, 0, 0, 1]
+
+
+MATRIX = [[0.75, 0.25, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.25, 0.25, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]]
+
+
+def matrix_spec(**changes):
+    return replace(SPEC, **{"kind": "matrix", "rate": 0.3125, **changes})
+
+
+def test_noise_from_a_matrix():
+    arrays = dataset(400, 4)
+    task = make_task_from_matrix(arrays, matrix_spec(), MATRIX, 5)
+    assert np.array_equal(task.matrix, MATRIX)
+    assert (task.matrix[task.true_labels, task.noisy_labels] > 0).all()
+    np.testing.assert_allclose(task.confusion / 397, MATRIX, atol=0.1)  # 4 standard errors
+    assert np.array_equal(task.clean_indices, task_of(5, arrays, class_map=None).clean_indices)
+    assert [("diagonally dominant" in text, "matrix 0.3125" in text) for text in task.warnings] == [(True, True)]
+    assert task == make_task_from_matrix(arrays, matrix_spec(), MATRIX, 5)
+    assert task != make_task_from_matrix(arrays, matrix_spec(), MATRIX, 6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "matrix", "message"),
+    [
+        ({"kind": "sym"}, MATRIX, "is kind 'matrix', per-label, not 'sym', per-label"),
+        ({"sampling": "exact-count"}, MATRIX, "not 'matrix', exact-count"),
+        ({}, np.eye(3), "for 3 classes, the dataset has 4"),
+        ({"rate": 0.3}, MATRIX, "noise matrix has rate 0.3125, not 0.3; correct the column's rate"),
+        ({}, np.ones((4, 4)), "row 0 is not a distribution"),
+    ],
+)
+def test_matrices_that_do_not_fit(changes, matrix, message):
+    with pytest.raises(SuiteError, match=message):
+        make_task_from_matrix(dataset(num_classes=4), matrix_spec(**changes), matrix, 0)
+
+
+@pytest.mark.parametrize("kind", ["matrix", *INSTANCE_KINDS])
+def test_given_labels_cannot_take_the_name_of_drawn_ones(kind):
+    with pytest.raises(SuiteError, match="name of their own"):
+        make_task_from_labels(dataset(), replace(SPEC, kind=kind, sampling=GIVEN), np.zeros(400, int), 0)

@@ -1,0 +1,140 @@
+"""Which images of a large, unbalanced noisy set a pass goes over, and in which order.
+
+The variants of the field on Clothing1M. Classes are those of the given, noisy labels: the true ones nobody knows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emlc.records.errors import SuiteError
+
+Draw = Callable[[torch.Generator], Tensor]
+"""Generator, on the device of the labels, to the positions of one pass [L] of int64, L always the same."""
+
+
+def every_image(labels: Tensor) -> Draw:
+    """Go over all images (S0: MLNT, MSLG, Self Learning, EMLC)."""
+    return lambda generator: _permutation(len(labels), generator)
+
+
+def balanced_anew(labels: Tensor, count: int) -> Draw:
+    """Draw `count` images for every pass, each class equally often (S1: DivideMix, C2D, AugDesc, SANM, FaMUS).
+
+    Parameters
+    ----------
+    labels : Tensor [N] of int64
+    count : int
+        Images of a pass. Each class gets ``count // C``, the largest ones one more while some are left; a class that
+        has fewer gives all it has.
+
+    Raises
+    ------
+    SuiteError
+        If `count` is below the number of classes.
+    """
+    return _Balanced(labels, _quotas(labels, count))
+
+
+def balanced_once(labels: Tensor, count: int, seed: int) -> Draw:
+    """Draw `count` images once, as :func:`balanced_anew`, and go over these (S2: ELR+, a `seed` for each network)."""
+    return _kept(_Balanced(labels, _quotas(labels, count)), _seeded(labels, seed))
+
+
+def cut_to_smallest(labels: Tensor, seed: int) -> Draw:
+    """Cut every class to the size of the smallest, once, and go over these (S3: PLC, PENCIL, MSLG's balanced set).
+
+    Raises
+    ------
+    SuiteError
+        If a class below the largest label has no image.
+    """
+    sizes = _sizes(labels)
+    if not sizes.all():
+        raise SuiteError(f"class {int(sizes.argmin())} has no image: classes cannot be cut to the size of the smallest")
+    return _kept(_Balanced(labels, torch.full_like(sizes, int(sizes.min()))), _seeded(labels, seed))
+
+
+def sampling(name: str, labels: Tensor, count: int | None, seed: int) -> Draw:
+    """Return a variant by its name.
+
+    Parameters
+    ----------
+    name : str
+        Key of :data:`SAMPLINGS`.
+    labels : Tensor [N] of int64
+    count : int or None
+        Images of a pass, for the balanced variants and for no others.
+    seed : int
+        Decides what is drawn once.
+
+    Raises
+    ------
+    SuiteError
+        If there is no such variant, or `count` is missing, too much or too small.
+    """
+    if name not in SAMPLINGS:
+        raise SuiteError(f"unknown sampling {name!r}; known: {', '.join(SAMPLINGS)}")
+    if (count is not None) != name.startswith("balanced"):
+        raise SuiteError(
+            f"sampling {name} {'needs the number of images of a pass' if count is None else 'counts itself'}"
+        )
+    return SAMPLINGS[name](labels, count or 0, seed)
+
+
+SAMPLINGS: Mapping[str, Callable[[Tensor, int, int], Draw]] = {
+    "all": lambda labels, _, __: every_image(labels),
+    "balanced-anew": lambda labels, count, _: balanced_anew(labels, count),
+    "balanced-once": balanced_once,
+    "cut-to-smallest": lambda labels, _, seed: cut_to_smallest(labels, seed),
+}
+"""The variants by the name that profiles use: labels, images of a pass and seed to a draw."""
+
+COUNTED = ("balanced-anew", "balanced-once")
+"""Those that are told how many images a pass has."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Balanced:
+    """As many random images of each class as it is allowed, in random order."""
+
+    labels: Tensor
+    quotas: Tensor
+
+    def __call__(self, generator: torch.Generator) -> Tensor:
+        order = _permutation(len(self.labels), generator)
+        grouped = order[self.labels[order].argsort(stable=True)]
+        sizes = _sizes(self.labels)
+        firsts = sizes.cumsum(0) - sizes
+        rank = torch.arange(len(order), device=order.device) - firsts.repeat_interleave(sizes)
+        chosen = grouped[rank < self.quotas.repeat_interleave(sizes)]
+        return chosen[_permutation(len(chosen), generator)]
+
+
+def _kept(draw: Draw, generator: torch.Generator) -> Draw:
+    """Go over what another draw gives once, in a new order each time."""
+    chosen = draw(generator).sort().values
+    return lambda later: chosen[_permutation(len(chosen), later)]
+
+
+def _seeded(labels: Tensor, seed: int) -> torch.Generator:
+    return torch.Generator(labels.device).manual_seed(seed)
+
+
+def _permutation(count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(count, generator=generator, device=generator.device)
+
+
+def _quotas(labels: Tensor, count: int) -> Tensor:
+    sizes = _sizes(labels)
+    if count < len(sizes):
+        raise SuiteError(f"{count} images cannot be of {len(sizes)} classes equally often; ask for more")
+    quotas = torch.full_like(sizes, count // len(sizes))
+    quotas[sizes.argsort(descending=True, stable=True)[: count % len(sizes)]] += 1
+    return torch.minimum(quotas, sizes)
+
+
+def _sizes(labels: Tensor) -> Tensor:
+    return torch.bincount(labels)
