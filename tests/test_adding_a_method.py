@@ -8,10 +8,16 @@ import yaml
 
 import baselines
 from emlc.records.record import read_record
-from pipelines import inject, train
-from pipelines.profile.settings import ROOT
+from pipelines import inject, pretrain, train
+from pipelines.machine.work import fulfil
+from pipelines.profile.load import load_profile
+from pipelines.profile.model import said
+from pipelines.profile.places import ROOT
+from pipelines.workflow import sources
+from pipelines.workflow.jobs import Jobs
 from tests.process import restored
-from tests.tiny import write_data
+from tests.stores import put_data, run_at, write_order
+from tests.tiny import tiny_arrays
 
 PROFILE = ROOT / "config" / "new-method.yaml"
 
@@ -34,19 +40,35 @@ def written(blocks, tmp_path, monkeypatch):
 
 
 def test_the_entry_is_the_profile_s(blocks):
-    methods = yaml.safe_load(PROFILE.read_text())["methods"]
-    assert yaml.safe_load(blocks["yaml"]) == {"my-method": methods["my-method"]}
+    method = load_profile([PROFILE]).methods["my-method"]
+    assert yaml.safe_load(blocks["yaml"]) == {"my-method": said(method)}
 
 
 @pytest.mark.usefixtures("written")
-def test_the_page_s_method_trains_in_the_profile(tmp_path):
-    axes = ["--dataset", "digits", "--noise", "sym", "--rate", "0.5", "--seed", "0"]
-    given = ["--config", str(PROFILE), "--data", str(write_data(tmp_path / "data.npz")), *axes]
+def test_the_page_s_method_trains_in_the_profile(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_candidates", candidates(tmp_path))
+    jobs = Jobs(load_profile([PROFILE]), tmp_path / "results")
+    put_data(jobs, tiny_arrays())
+    order = run_at(jobs, "my-method")
+    task = next(job.order for job in jobs.by_kind["tasks"].values() if job.order.id == order.identity["task"])
+    fulfil(task, inject.make)
+    fulfil_encoder(jobs, order)
     with restored():
-        assert inject.main([*given, "--out", str(tmp_path / "task.npz")]) == 0
-        run = ["--task", str(tmp_path / "task.npz"), "--method", "my-method", "--out", str(tmp_path / "run")]
-        assert train.main([*given, *run]) == 0
-    record = read_record(tmp_path / "run" / "record.json")
+        train.train_run(order, 10, lambda: False)
+    record = read_record(order.folder / "record.json")
     assert record["run"]["label"] == "My method"
     assert record["config"]["options"] == {"smoothing": 0.2}
     assert len(record["epochs"]) == 2
+
+
+def fulfil_encoder(jobs, order):
+    """Pretrain, if the profile starts from an encoder."""
+    if order.identity["encoder"] is not None:
+        with restored():
+            pretrain.main([str(write_order(jobs.steps.encoder("digits")))])
+
+
+def candidates(folder):
+    """Look for the sources of modules in another folder, too."""
+    inside = sources._candidates
+    return lambda module: (*inside(module), folder / f"{module.rpartition('.')[2]}.py")

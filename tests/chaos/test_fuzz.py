@@ -28,8 +28,8 @@ from emlc.records.errors import SuiteError
 from emlc.records.record import read_record, write_record
 from emlc.tasks.draw import load_task, save_task
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.load import load_settings
-from pipelines.table import read_table
+from pipelines.page.accuracies import read_table
+from pipelines.profile.load import load_profile
 from tests.chaos.place import TALLY
 from tests.emlc.engine.test_run import TASK
 from tests.fixtures import encode, write_pointer
@@ -107,8 +107,8 @@ KINDS = [
         lambda path: read_checkpoint(path, IDENTITY),
         True,
     ),
-    Kind("profile.yaml", lambda path: write_yaml(path, tiny_profile()), lambda path: load_settings([path]), False),
-    Kind("profile.json", lambda path: write_json(path, tiny_profile()), lambda path: load_settings([path]), False),
+    Kind("profile.yaml", lambda path: write_yaml(path, tiny_profile()), lambda path: load_profile([path]), False),
+    Kind("profile.json", lambda path: write_json(path, tiny_profile()), lambda path: load_profile([path]), False),
     Kind("table.json", _table, read_table, False),
     Kind("published.csv", _copy("published/table1.csv"), read_published, False),
     Kind("provenance.yaml", _copy("published/provenance.yaml"), read_provenance, False),

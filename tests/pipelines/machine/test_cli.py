@@ -8,7 +8,7 @@ import pytest
 
 from emlc.records.errors import SuiteError
 from pipelines.machine.cli import Parser, at_least, run
-from pipelines.profile.settings import ROOT
+from pipelines.profile.places import ROOT
 
 STEPS = ["fetch", "prepare", "inject", "train", "aggregate", "table", "compare", "curves"]
 

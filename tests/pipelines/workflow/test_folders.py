@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 
-from pipelines.workflow.folders import listing_digest
+from emlc.records.errors import SuiteError
+from pipelines.workflow import folders
+from pipelines.workflow.folders import content_digest
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "CACHE", tmp_path / "cache")
 
 
 @pytest.fixture
@@ -29,25 +36,34 @@ CHANGES = {
     "added": lambda birds: (birds / "train" / "crow" / "7.jpg").touch(),
     "removed": lambda birds: (birds / "train" / "crow" / "5.jpg").unlink(),
     "of another class": lambda birds: (birds / "train" / "crow" / "5.jpg").rename(birds / "train" / "owl" / "5.jpg"),
-    "of another name, not UTF-8": lambda birds: (birds / "test/owl/1.jpg").rename(birds / "test/owl/\udcff.jpg"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_shows(birds, change):
-    before = listing_digest(birds)
+    before = content_digest(birds)
     CHANGES[change](birds)
-    assert listing_digest(birds) != before
+    assert content_digest(birds) != before
 
 
-def test_a_copy_and_a_second_look_show_nothing(birds, tmp_path):
-    (birds / "gone.jpg").symlink_to("nowhere")
-    before = listing_digest(birds)
-    (birds / "train" / "crow" / "5.jpg").read_bytes()
-    assert listing_digest(birds) == before
-    assert listing_digest(shutil.copytree(birds, tmp_path / "copy", symlinks=True)) == before
+def test_copies_times_and_places_do_not_matter(birds, tmp_path):
+    before = content_digest(birds)
+    copy = shutil.copytree(birds, tmp_path / "elsewhere" / "copy", copy_function=shutil.copyfile)
+    assert content_digest(copy) == before
+    (tmp_path / "link").symlink_to(birds)
+    assert content_digest(tmp_path / "link") == before
 
 
-def test_a_file_has_its_own_time_of_change(tmp_path):
-    (tmp_path / "birds.tar").touch()
-    assert listing_digest(tmp_path / "birds.tar") is listing_digest(tmp_path / "none") is None
+def test_a_folder_is_read_once_as_long_as_nothing_in_it_changes(birds, monkeypatch):
+    before = content_digest(birds)
+    monkeypatch.setattr(folders, "file_digest", None)
+    assert content_digest(birds) == before
+
+
+def test_a_file_is_its_content_and_nothing_is_refused(birds, tmp_path):
+    (tmp_path / "birds.tar").write_bytes(b"one")
+    one = content_digest(tmp_path / "birds.tar")
+    (tmp_path / "birds.tar").write_bytes(b"two")
+    assert content_digest(tmp_path / "birds.tar") != one
+    with pytest.raises(SuiteError, match=r"gone does not exist; it is configured as the source of a dataset"):
+        content_digest(tmp_path / "gone")

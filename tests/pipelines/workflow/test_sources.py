@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from emlc.records.errors import SuiteError
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import ROOT, Run, run_spec
+from pipelines.profile.load import load_profile
+from pipelines.profile.places import ROOT
 from pipelines.workflow import sources as module
-from pipelines.workflow.sources import sources
+from pipelines.workflow.sources import digest, sources
 from tests.tiny import implementations
 
 LOADED = """
@@ -29,7 +29,7 @@ def loaded(*modules):
 
 
 def of_run(implementation):
-    """As pipelines/runs.smk declares them."""
+    """What a run's identity covers."""
     return set(sources("pipelines.train", implementation))
 
 
@@ -39,7 +39,7 @@ PAIRS = [(one, other) for one in implementations() for other in implementations(
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_two_methods_differ_in_files_of_their_own_only(one, other):
     differing = of_run(one) ^ of_run(other)
-    engine = {"emlc/engine/run.py", "emlc/engine/loop.py", "pipelines/train.py", "pipelines/experiment.py"}
+    engine = {"emlc/engine/run.py", "emlc/engine/loop.py", "pipelines/train.py", "pipelines/training/runs.py"}
     assert engine <= of_run(one) & of_run(other)
     assert not any(path.startswith("pipelines/") for path in differing)
     assert differing & {f"{one.replace('.', '/')}.py", f"{other.replace('.', '/')}.py"}
@@ -60,24 +60,23 @@ def test_an_edit_of_a_method_re_runs_what_depends_on_it_and_nothing_else():
 
 def test_the_engine_affects_every_run_but_no_table():
     assert all("emlc/engine/loop.py" in of_run(name) for name in implementations())
-    for step in ("inject", "aggregate", "table", "compare", "curves", "prepare"):
+    for step in ("inject", "table", "compare", "curves", "prepare"):
         assert not any(path.startswith(("baselines/", "emlc/engine/")) for path in sources(f"pipelines.{step}")), step
     assert "emlc/noise/matrices.py" in sources("pipelines.inject")
     assert "emlc/noise/matrices.py" not in sources("pipelines.table")
 
 
 def test_every_run_of_the_default_profile_declares_its_own_method():
-    settings = load_settings([ROOT / "config" / "config.yaml"])
-    for method in settings["methods"]:
-        implementation = run_spec(settings, Run(method, "digits", "sym", 0.5, 0))["implementation"]
+    for method in load_profile().methods.values():
+        implementation = method.implementation
         assert f"{implementation.replace('.', '/')}.py" in of_run(implementation)
 
 
 def test_what_python_loads_is_declared():
     """One process per kind of step. A file that is loaded but not declared could be edited without a re-run."""
     for modules in (
-        ["pipelines.train", "pipelines.experiment", *implementations()],
-        ["pipelines.aggregate", "pipelines.table", "pipelines.compare", "pipelines.inject", "pipelines.prepare"],
+        ["pipelines.train", "pipelines.training.runs", *implementations()],
+        ["pipelines.table", "pipelines.compare", "pipelines.inject", "pipelines.prepare"],
     ):
         declared = {path for name in modules for path in sources("pipelines.train", name)}
         files = {path for path in loaded(*modules) if path.startswith(("emlc/", "baselines/", "pipelines/"))}
@@ -98,10 +97,34 @@ def repository(tmp_path, monkeypatch):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
         monkeypatch.setattr(module, "ROOT", tmp_path)
-        module._imported.cache_clear()
+        forget()
 
     yield write
-    module._imported.cache_clear()
+    forget()
+
+
+def forget():
+    """Files do not change while a process runs, but here they do."""
+    for cached in (module._imported, module._meaning, module.digest):
+        cached.cache_clear()
+
+
+def test_comments_docstrings_and_blank_lines_change_no_digest_and_code_does(repository):
+    found = []
+    for text in (
+        '"""Say."""\n\n\ndef f(x):\n    """Do."""\n    return x + 1\n',
+        '# why\r\ndef f(x):\r\n    """Otherwise."""\r\n\r\n    return (x + 1)  # because\r\n',
+        "def f(x):\n    return x + 2\n",
+    ):
+        repository({"emlc/step.py": text})
+        found.append(digest("emlc.step"))
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_package_that_is_a_command_counts_with_its_main(repository):
+    main = {"pipelines/bench/__init__.py": "", "pipelines/bench/__main__.py": "import emlc.loop", "emlc/loop.py": ""}
+    repository(main)
+    assert sources("pipelines.bench") == ["emlc/loop.py", "pipelines/bench/__init__.py", "pipelines/bench/__main__.py"]
 
 
 def test_imports_are_found_wherever_they_are(repository):
