@@ -24,7 +24,7 @@ class Clothing1M:
     pointers : tuple of str
         The folder of the copy.
     preprocessing : str
-        Key of :data:`emlc.data.preprocessing.PREPROCESSING`.
+        Key of :data:`emlc.data.streaming.preprocessing.PREPROCESSING`.
     side, size : int
         Pixels of the squares that files are read to, and of the crops.
     """

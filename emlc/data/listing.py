@@ -1,6 +1,6 @@
 """Datasets whose images stay on disk: which files there are, what they are labelled, and a checksum over that.
 
-The images themselves are decoded when they are needed (:mod:`emlc.data.streamed`).
+The images themselves are decoded when they are needed (:mod:`emlc.data.streaming.images`).
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ class Images(Protocol):
 
 @runtime_checkable
 class Foresighted(Protocol):
-    """Images that like to know what will be asked for (:class:`emlc.data.streamed.StreamedImages`)."""
+    """Images that like to know what will be asked for (:class:`emlc.data.streaming.images.StreamedImages`)."""
 
     def expect(self, owner: Any, batches: Sequence[Tensor]) -> None:
         """Prepare for batches of indices; correct without it, only slower."""

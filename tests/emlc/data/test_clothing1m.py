@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from emlc.data.clothing1m import Clothing1M
-from emlc.data.preprocessing import PREPROCESSING
+from emlc.data.streaming.preprocessing import PREPROCESSING
 from emlc.records.errors import SuiteError
 from tests.emlc.data.small_clothing1m import key_of, write_clothing1m
 

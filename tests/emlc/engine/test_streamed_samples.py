@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from emlc.data.clothing1m import Clothing1M
-from emlc.data.preprocessing import preprocessing
-from emlc.data.streamed import StreamedImages
+from emlc.data.streaming.images import StreamedImages
+from emlc.data.streaming.preprocessing import preprocessing
 from emlc.engine.samples import Samples
 from emlc.engine.streams import FixedOrderStream, Stream
 from tests.emlc.data.small_clothing1m import write_clothing1m

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from emlc.data.image_files import Broken, Files, open_rgb
-from emlc.data.preprocessing import Read
+from emlc.data.streaming.preprocessing import Read
 
 
 class StreamedImages:

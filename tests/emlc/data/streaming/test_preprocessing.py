@@ -5,7 +5,7 @@ from PIL import Image
 from torchvision.transforms import functional as reference
 
 from emlc.data.augment.simclr import draw_boxes
-from emlc.data.preprocessing import (
+from emlc.data.streaming.preprocessing import (
     PREPROCESSING,
     CentreCrop,
     MiddleSquare,

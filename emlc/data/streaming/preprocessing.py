@@ -1,9 +1,9 @@
 """From a photograph of any size to the pixels that a network sees: the ways of the field on Clothing1M.
 
 In two steps. A file is read to a square of one size, always in the same way, so that its pixels depend on nothing but
-the file (:mod:`emlc.data.streamed`). The square is then cropped in batch, on the device, in training at random. So a
-random crop is taken out of the middle square of a photograph that is not one, where the published code also reaches its
-far ends; nothing else differs.
+the file (:mod:`emlc.data.streaming.images`). The square is then cropped in batch, on the device, in training at random.
+So a random crop is taken out of the middle square of a photograph that is not one, where the published code also
+reaches its far ends; nothing else differs.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,0 +1,1 @@
+"""Images that stay on disk, with torch: decoded by workers, cropped on the device, sampled by class."""
