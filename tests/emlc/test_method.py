@@ -5,7 +5,6 @@ import dataclasses
 
 import pytest
 import torch
-from pipelines.profile.settings import Run, run_spec
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -14,7 +13,8 @@ from emlc.metagrad import META_GRADIENTS
 from emlc.method import EMLC, METHOD, Options
 from emlc.models import build_model
 from emlc.records.errors import SuiteError
-from pipelines.profile.load import validated
+from pipelines.profile.load import checked
+from pipelines.workflow.steps import Steps
 from tests.settings import make_setting
 from tests.tiny import tiny_profile
 
@@ -176,7 +176,7 @@ def both_trained(steps: int = 2, options=None, **reference) -> tuple[EMLC, Refer
     method = make_method(**(options or {}))
     slow = Reference(method)
     for seed in range(steps):
-        noisy, clean = make_batch(seed, NOISY * method.look_ahead), make_batch(100 + seed, CLEAN)
+        noisy, clean = make_batch(seed, NOISY * method.options.look_ahead), make_batch(100 + seed, CLEAN)
         slow.step(noisy, clean, **reference)
         method.learn(noisy, clean)
     return method, slow
@@ -284,8 +284,8 @@ def test_clean_statistics_change_running_statistics_of_the_student_and_nothing_e
 
 def released_options(**own) -> dict:
     method = {"label": "EMLC", "implementation": "emlc.method", "options": own}
-    profile = validated(tiny_profile(protocol="released", methods={"emlc": method}))
-    return run_spec(profile, Run("emlc", "digits", "sym", 0.5, 0))["options"]
+    profile = checked(tiny_profile(protocol="released", methods={"emlc": method}))
+    return Steps(profile).recipe("emlc", "digits")["options"]
 
 
 def test_the_released_protocol_as_the_config_has_it():

@@ -30,7 +30,7 @@ SMALL = Workload("cnn-small", None, 6, (1, 8, 8), "cpu", "float64", channels_las
 
 def teacher_after_a_step(name: str) -> torch.Tensor:
     method, noisy, clean = SMALL.case(CASES[name])
-    method.step(noisy, clean)
+    method.learn(noisy, clean)
     return torch.cat([parameter.detach().flatten() for parameter in method.teacher.parameters()])
 
 
@@ -193,7 +193,7 @@ def test_every_case_computes_in_the_precisions_it_names():
     for name, case in CASES.items():
         if name.startswith(("EMLC k=2", "MLC", "MW-Net")) and case.computes_in("bfloat16"):
             method, noisy, clean = replace(SMALL, precision="bfloat16").case(case)
-            method.step(noisy, clean)
+            method.learn(noisy, clean)
 
 
 MLNT_AT_ONCE = Case(MLNT, {"pretrain_epochs": 0, "num_fast": 2})
@@ -211,7 +211,7 @@ def test_both_layouts_take_the_same_steps(case):
         work = Workload("resnet18", 8, 4, (3, 8, 8), "cpu", "float64", channels_last)
         method, noisy, clean = work.case(case)
         for _ in range(2):
-            method.step(noisy, clean)
+            method.learn(noisy, clean)
         ends.append(torch.cat([parameter.detach().flatten() for parameter in method.student.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-6, atol=1e-9)
 

@@ -6,12 +6,12 @@ import logging
 import math
 import os
 import random
+import tracemalloc
 
 import pytest
 import torch
 
-from emlc.engine.checkpoints import read_checkpoint, stacked, unstacked
-from emlc.engine.contract import Method
+from emlc.engine.checkpoints import read_checkpoint, stacked, unstacked, write_checkpoint
 from emlc.engine.history import History
 from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import train
@@ -112,7 +112,7 @@ def test_times_survive_and_a_finished_run_is_not_repeated(tmp_path):
     whole = train(session.method, session.scored, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
     assert (len(whole.seconds), whole.resumed) == (EPOCHS, 1)
     assert whole.spent >= sum(whole.seconds[:1])
-    assert set(read_checkpoint(path, IDENTITY)) == {"identity", "history", "begun"}
+    assert read_checkpoint(path, IDENTITY)["state"] is None
     session = Session.start(RECIPE)
     session.method.__dict__["step"] = None  # would fail if it were called
     again = train(session.method, session.scored, EPOCHS, keeper=Checkpoints(path, IDENTITY, math.inf))
@@ -133,8 +133,8 @@ class Payload:
 
 def hostile(path):
     buffer = io.BytesIO()
-    torch.save({"identity": "{}", "history": "{}", "begun": {}, "method": Payload()}, buffer)
-    path.write_bytes(f"emlc.checkpoint/1 {sha256_bytes(buffer.getvalue())}\n".encode() + buffer.getvalue())
+    torch.save({"identity": "{}", "history": "{}", "begun": {}, "layout": [], "state": Payload()}, buffer)
+    path.write_bytes(buffer.getvalue() + f"\nemlc.checkpoint/2 {sha256_bytes(buffer.getvalue())}\n".encode())
 
 
 BAD = {
@@ -196,55 +196,38 @@ def test_checkpoints_are_rare_enough(tmp_path, monkeypatch):
     session, keeper = Session.start(RECIPE), Checkpoints(tmp_path / "run.pt", IDENTITY, 1)
     for _ in range(100):
         clock[0] += 10
-        keeper.after_epoch(session.method, session.scored, History())
+        keeper.after_epoch(session.method, History())
     assert [at for at, _ in written] == [10, *(60.5 + 50.5 * i for i in range(len(written) - 1))]
     written.clear()
     for _ in range(100):
         clock[0] += 7
-        keeper.after_step(session.method, session.scored, History())
+        keeper.after_step(session.method, History())
     gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(written)]
     assert set(gaps) == {63.5}
     keeper.after_run(History())
     assert not written[-1][1]
 
 
-def test_metrics_keep_their_types():
+def test_metrics_keep_their_types_and_their_steps():
     rows = [
         {"a": torch.tensor(1.5), "b": torch.tensor(2.0, dtype=torch.float64)},
-        {"a": torch.tensor(3.5), "b": torch.tensor(4.0, dtype=torch.float64)},
+        {"b": torch.tensor(4.0, dtype=torch.float64)},
+        {},
+        {"b": torch.tensor(5.0, dtype=torch.float64), "a": torch.tensor(3.5)},
     ]
-    assert_identical(unstacked(stacked(rows), CPU), rows)
-    assert unstacked(stacked([]), CPU) == []
+    back = unstacked(stacked(rows), [list(row) for row in rows], CPU)
+    assert_identical(back, rows)
+    assert [list(row) for row in back] == [list(row) for row in rows]
+    assert unstacked(stacked([]), [], CPU) == []
 
 
-class Stateful(Method):
-    """Has an attribute of every kind."""
-
-    def __init__(self, setting, extra=None):
-        super().__init__(setting)
-        self.look_ahead = 3
-        self.student = torch.nn.Linear(2, 2)
-        self.ratio, self.table, self.pair, self.name = 0.5, {"a": [torch.ones(2)]}, (1, 2.0), "x"
-        self.rule = lambda value: value
-        if extra is not None:
-            self.extra = extra
-
-    def step(self, noisy, clean):
-        raise NotImplementedError
-
-
-def test_a_method_s_state_is_everything_but_what_the_profile_decides():
-    setting = Session.start(RECIPE).method.setting
-    method, other = Stateful(setting), Stateful(setting)
-    assert set(method.state()) == {"student", "ratio", "table", "pair", "name"}
-    method.ratio, method.table, method.pair = 0.25, {"b": [torch.zeros(1)], "c": {"d": 1}}, (3, None)
-    other.load_state(method.state())
-    one, two = other.state(), method.state()
-    assert (one.pop("name"), one.pop("pair")) == (two.pop("name"), two.pop("pair")) == ("x", (3, None))
-    assert_identical(one, two)
-
-
-@pytest.mark.parametrize("extra", [{1, 2}, object(), [object()], {"a": {3}}])
-def test_what_no_checkpoint_can_hold_is_refused_by_name(extra):
-    with pytest.raises(TypeError, match="attribute extra is a "):
-        Stateful(Session.start(RECIPE).method.setting, extra).state()
+def test_a_checkpoint_is_hashed_while_it_is_written_not_held_a_second_time(tmp_path):
+    state = {f"memory {i}": torch.full((250_000,), i) for i in range(16)}
+    tracemalloc.start()
+    write_checkpoint(tmp_path / "run.pt", IDENTITY, state, History())
+    assert tracemalloc.get_traced_memory()[1] < sum(value.nbytes for value in state.values()) / 4
+    tracemalloc.stop()
+    content = (tmp_path / "run.pt").read_bytes()
+    body, seal = content[:-84], content[-84:]
+    assert seal == f"\nemlc.checkpoint/2 {sha256_bytes(body)}\n".encode()
+    assert_identical(read_checkpoint(tmp_path / "run.pt", IDENTITY)["state"], state)

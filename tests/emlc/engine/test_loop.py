@@ -6,17 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from emlc.engine.contract import Batch, Method, Training, set_learning_rate, student_sgd
+from emlc.engine.contract import Method, Training, set_learning_rate, student_sgd
 from emlc.engine.keepers import Keeper
-from emlc.engine.loop import Feed, History, select_epoch, train
-from emlc.engine.streams import ImageSet, Stream
+from emlc.engine.loop import History, Scored, select_epoch, train
 from emlc.records.errors import DivergenceError, SuiteError
+from tests.settings import numbered
 
 
 class Scripted(Method):
     """Says what it is told and notes who called; its logits favour class 0 in even epochs."""
 
-    def __init__(self, script=None):
+    def __init__(self, script=None, steps=2):
+        self.setting, self.epoch, self.first_reported, self.count = None, 0, 0, steps
         self.student = nn.Flatten()
         self.calls, self.script, self.taken, self.even = [], script or {}, 0, True
 
@@ -24,9 +25,12 @@ class Scripted(Method):
         self.calls.append(f"begin {epoch}")
         self.even = epoch % 2 == 0
 
-    def step(self, noisy: Batch, clean: Batch):
-        self.calls.append(f"step {len(noisy.labels)}+{len(clean.labels)}")
+    def steps(self):
+        return self.count
+
+    def step(self):
         self.taken += 1
+        self.calls.append(f"step {self.taken}")
         loss = self.script.get(self.taken, float(self.taken))
         return {"student_loss": torch.tensor(loss), "other": torch.tensor(-1.0, dtype=torch.float64)}
 
@@ -38,25 +42,53 @@ class Scripted(Method):
         return torch.tensor([[1.0, 0.0] if self.even else [0.0, 1.0]]).expand(len(inputs), 2)
 
 
-def feed():
-    def samples(count, label):
-        return ImageSet(torch.zeros(count, 1, 2, 2, dtype=torch.uint8), torch.full((count,), label))
-
-    def stream(count, size):
-        return Stream(samples(count, 0), size, lambda images, _: images.float(), torch.Generator().manual_seed(0))
-
-    return Feed(stream(7, 3), stream(4, 2), samples(5, 0), samples(6, 1), lambda images: images.float())
+SCORED = Scored(numbered(torch.zeros(5, dtype=torch.int64)), numbered(torch.ones(6, dtype=torch.int64)))
 
 
 def test_the_order_of_calls():
     method = Scripted()
-    train(method, feed(), 2)
-    epoch = ["begin {}", "step 3+2", "step 3+2", "end {}", "logits 5", "logits 6"]
-    assert method.calls == [call.format(number) for number in range(2) for call in epoch]
+    train(method, SCORED, 2)
+    epochs = [["begin 0", "step 1", "step 2", "end 0"], ["begin 1", "step 3", "step 4", "end 1"]]
+    assert method.calls == [call for epoch in epochs for call in (*epoch, "logits 5", "logits 6")]
+
+
+def test_an_epoch_may_turn_out_longer_while_it_lasts():
+    class Growing(Scripted):
+        def steps(self):
+            return 1 if self.taken < 1 else 3
+
+    assert len(train(Growing(), SCORED, 1).steps) == 3
+
+
+class Phased(Scripted):
+    """Another metric in odd steps, none at all in the third."""
+
+    def step(self):
+        loss = super().step().pop("student_loss")
+        return {} if self.taken == 3 else {"odd" if self.taken % 2 else "even": loss}
+
+
+def test_steps_may_have_different_metrics():
+    history = train(Phased(steps=3), SCORED, 2)
+    assert [{**row, "epoch": 0} for row in history.steps] == [
+        {"step": 0, "epoch": 0, "odd": 1.0},
+        {"step": 1, "epoch": 0, "even": 2.0},
+        {"step": 2, "epoch": 0},
+        {"step": 3, "epoch": 0, "even": 4.0},
+        {"step": 4, "epoch": 0, "odd": 5.0},
+        {"step": 5, "epoch": 0, "even": 6.0},
+    ]
+    assert (history.epochs[0]["odd"], history.epochs[0]["even"]) == (1, 2)
+    assert (history.epochs[1]["odd"], history.epochs[1]["even"]) == (5, 5)
+
+
+def test_an_epoch_without_steps_is_scored_all_the_same():
+    history = train(Scripted(steps=0), SCORED, 1)
+    assert (history.steps, history.epochs[0]["validation_accuracy"]) == ([], 100)
 
 
 def test_the_history_by_hand():
-    history = train(Scripted(), feed(), 2)
+    history = train(Scripted(), SCORED, 2)
     low, high = torch.tensor([1.0, 0.0]).log_softmax(0).neg().tolist()
     losses = ({"validation_loss": pytest.approx(low), "test_loss": pytest.approx(high)},)
     assert history.epochs == [
@@ -79,23 +111,30 @@ def test_the_history_by_hand():
 
 
 def test_a_resumed_run_counts_on():
-    whole = train(Scripted(), feed(), 3)
+    whole = train(Scripted(), SCORED, 3)
     method = Scripted()
-    half = train(method, feed(), 2)
-    resumed = train(method, feed(), 3, half)
+    half = train(method, SCORED, 2)
+    resumed = train(method, SCORED, 3, half)
     assert resumed is half
     assert (resumed.epochs, resumed.steps) == (whole.epochs, whole.steps)
-    assert train(method, feed(), 3, resumed).steps == whole.steps  # nothing left to do
+    assert train(method, SCORED, 3, resumed).steps == whole.steps  # nothing left to do
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_loss_that_is_not_finite_ends_the_run_by_name(value):
     history = History()
     with pytest.raises(DivergenceError, match=rf"^student_loss is {value} in epoch 1, step 1; ") as caught:
-        train(Scripted({4: value}), feed(), 3, history)
+        train(Scripted({4: value}), SCORED, 3, history)
     assert isinstance(caught.value, SuiteError)
     assert [row["epoch"] for row in history.epochs] == [0]  # what happened before is still known
     assert len(history.steps) == 2
+
+
+@pytest.mark.parametrize(("step", "advice"), [(1, "normalisation"), (2, "lower the learning rate")])
+def test_the_first_step_of_a_run_is_never_blamed_on_the_learning_rate(step, advice):
+    with pytest.raises(DivergenceError, match=advice) as caught:
+        train(Scripted({step: float("nan")}), SCORED, 1)
+    assert ("learning rate" in str(caught.value)) == (step != 1)
 
 
 def test_a_score_that_is_not_finite_ends_the_run_by_name():
@@ -106,7 +145,7 @@ def test_a_score_that_is_not_finite_ends_the_run_by_name():
             return torch.full((len(inputs), 2), float("nan"))
 
     with pytest.raises(DivergenceError, match="loss is nan in epoch 0"):
-        train(Overflown(), feed(), 1)
+        train(Overflown(), SCORED, 1)
 
 
 def row(epoch, accuracy, loss):
@@ -117,6 +156,16 @@ def test_selection_takes_the_best_clean_accuracy_and_breaks_ties_by_the_lower_lo
     assert select_epoch([row(0, 50, 0.1), row(1, 90, 2.0), row(2, 70, 0.0)]) == 1
     assert select_epoch([row(0, 90, 0.5), row(1, 90, 0.3), row(2, 90, 0.4)]) == 1
     assert select_epoch([row(0, 90, 0.5), row(1, 90, 0.5)]) == 0
+
+
+def test_epochs_of_earlier_phases_are_not_reported():
+    epochs = [row(0, 90, 0.5), row(1, 50, 0.3), row(2, 60, 0.4)]
+    assert [select_epoch(epochs, first) for first in range(3)] == [0, 2, 2]
+    method = Scripted()
+    method.first_reported = 1
+    history = train(method, SCORED, 3)
+    assert [row["validation_accuracy"] for row in history.epochs] == [100, 0, 100]
+    assert select_epoch(history.epochs, history.first_reported) == 2
 
 
 @settings(deadline=None)
@@ -147,10 +196,11 @@ def test_the_student_s_optimiser_is_sgd_by_the_recipe():
 
 def test_a_keeper_is_told_of_every_epoch_after_its_evaluation():
     class Observer(Keeper):
-        def after_epoch(self, method, feed, history):
+        def after_epoch(self, method, history):
             method.calls.append(f"observed {len(history.epochs) - 1}")
 
     method = Scripted()
-    train(method, feed(), 2, keeper=Observer())
-    epoch = ["begin {}", "step 3+2", "step 3+2", "end {}", "logits 5", "logits 6", "observed {}"]
-    assert method.calls == [call.format(number) for number in range(2) for call in epoch]
+    train(method, SCORED, 2, keeper=Observer())
+    assert [call for call in method.calls if "logits" in call or "observed" in call] == [
+        call for epoch in range(2) for call in ("logits 5", "logits 6", f"observed {epoch}")
+    ]

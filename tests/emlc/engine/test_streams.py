@@ -7,25 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emlc.engine.streams import STREAMS, BalancedStream, FixedOrderStream, ImageSet, Stream
+from emlc.engine.streams import STREAMS, BalancedStream, Batch, FixedOrderStream, Stream
+from emlc.records.errors import SuiteError
+from tests.settings import numbered
 
 
-def plain(images, generator):
-    return images.float()
-
-
-def shifting(images, generator):
-    return images.float() + torch.rand(len(images), generator=generator).view(-1, 1, 1, 1)
-
-
-def image_set(count, classes=3):
+def stream(kind, count, size, seed=0, view="plain", classes=3):
     """Image i is filled with i, its label is i modulo `classes`."""
-    numbers = torch.arange(count)
-    return ImageSet(numbers.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).contiguous(), numbers % classes)
-
-
-def stream(kind, count, size, seed=0, augmentation=plain, classes=3):
-    return kind(image_set(count, classes), size, augmentation, torch.Generator().manual_seed(seed))
+    samples = numbered(torch.arange(count) % classes)
+    return kind(samples, size, (view,), torch.Generator().manual_seed(seed))
 
 
 def one_pass(source):
@@ -75,7 +65,7 @@ def test_no_sample_is_favoured():
 
 
 def test_the_fixed_order_repeats_itself():
-    source = stream(FixedOrderStream, 20, 6, augmentation=shifting)
+    source = stream(FixedOrderStream, 20, 6, view="weak")
     first, second = one_pass(source), one_pass(source)
     assert torch.equal(indices_of(first), indices_of(second))
     assert not torch.equal(first[0].inputs, second[0].inputs)  # augmentation is drawn anew
@@ -106,15 +96,15 @@ def test_balanced_batches_hold_every_class_equally_often_in_ascending_order(size
 @pytest.mark.parametrize("kind", [*STREAMS.values(), BalancedStream])
 @pytest.mark.parametrize("taken", [0, 2, 3, 7])
 def test_a_stream_goes_on_from_its_saved_state(kind, taken):
-    source = stream(kind, 20, 6, seed=1, augmentation=shifting)
+    source = stream(kind, 20, 6, seed=1, view="weak")
     for _ in range(taken):
         source.next()
     buffer = io.BytesIO()
-    torch.save(source.state(), buffer)
+    torch.save(source.state_dict(), buffer)
     expected = [source.next() for _ in range(8)]
     buffer.seek(0)
-    resumed = stream(kind, 20, 6, seed=2, augmentation=shifting)
-    resumed.load_state(torch.load(buffer, weights_only=True))
+    resumed = stream(kind, 20, 6, seed=2, view="weak")
+    resumed.load_state_dict(torch.load(buffer, weights_only=True))
     for one in expected:
         other = resumed.next()
         assert torch.equal(one.inputs, other.inputs)
@@ -123,9 +113,9 @@ def test_a_stream_goes_on_from_its_saved_state(kind, taken):
 
 def test_a_state_does_not_move_on_with_its_stream():
     source = stream(Stream, 20, 6)
-    state = source.state()
+    state = source.state_dict()
     expected = [source.next().indices for _ in range(7)]
-    source.load_state(state)
+    source.load_state_dict(state)
     assert all(torch.equal(indices, source.next().indices) for indices in expected)
 
 
@@ -135,3 +125,54 @@ def test_the_seed_alone_decides_and_the_global_generator_is_left_alone():
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@settings(deadline=None)
+@given(st.sampled_from([Stream, FixedOrderStream, BalancedStream]), st.sets(st.integers(0, 29), min_size=1), st.data())
+def test_a_stream_keeps_to_the_samples_it_is_put_over(kind, chosen, data):
+    source = stream(kind, 30, data.draw(st.integers(1, 40)))
+    source.next()
+    source.over(torch.tensor(sorted(chosen)))
+    for _ in range(3):
+        batches = one_pass(source)
+        assert set(indices_of(batches).tolist()) <= chosen
+        if kind is not BalancedStream:
+            assert len(indices_of(batches).unique()) == sum(map(len, batches)) > len(chosen) - source.size
+
+
+def test_a_stream_goes_on_over_its_samples_from_its_saved_state():
+    for kind in (*STREAMS.values(), BalancedStream):
+        source = stream(kind, 30, 4, view="weak")
+        source.over(torch.arange(3, 20))
+        source.next()
+        state = source.state_dict()
+        expected = [source.next() for _ in range(9)]
+        resumed = stream(kind, 30, 4, view="weak")
+        resumed.load_state_dict(state)
+        assert all(torch.equal(batch.inputs, resumed.next().inputs) for batch in expected)
+
+
+def test_a_stream_over_nothing_is_refused():
+    with pytest.raises(SuiteError, match="no sample is left to draw batches from"):
+        stream(Stream, 9, 3).over(torch.arange(0))
+
+
+def test_views_are_drawn_in_turn_from_the_stream_s_generator():
+    samples = numbered(torch.zeros(20, dtype=torch.int64))
+    batch = Stream(samples, 6, ("weak", "plain", "weak"), torch.Generator().manual_seed(3)).next()
+    generator = torch.Generator().manual_seed(3)
+    order = torch.randperm(20, generator=generator)[:6]
+    shifts = [torch.rand(6, generator=generator).view(-1, 1, 1, 1) for _ in range(2)]
+    images = order.float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    assert torch.equal(batch.indices, order)
+    assert all(map(torch.equal, batch.views, (images + shifts[0], images, images + shifts[1])))
+    assert torch.equal(batch.inputs, batch.views[0])
+
+
+def test_a_part_of_a_batch_is_a_batch():
+    batch = stream(Stream, 20, 6, view="weak").next()
+    first, rest = batch[:2], batch[2:]
+    assert (len(batch), len(first), len(rest)) == (6, 2, 4)
+    assert isinstance(first, Batch)
+    assert torch.equal(torch.cat([first.inputs, rest.inputs]), batch.inputs)
+    assert torch.equal(torch.cat([first.indices, rest.indices]), batch.indices)
