@@ -213,7 +213,7 @@ class Net(Block):
 
 EMBEDDED = Net(
     title="embedded net (cnn-small, 8x8x1)",
-    model=Model(name="cnn-small"),
+    model=Model(name="cnn-small", pool=2),
     channels=1,
     side=8,
     batch=28,
