@@ -1,147 +1,98 @@
-"""Score each method's few candidate settings by cross-validation on the clean set; the test images play no part.
+"""Score each method's few candidate settings on clean images that the run does not see; test images play no part.
 
-The clean set is cut into class-balanced folds. A run trains with all of them but one; its accuracy on that one,
-averaged over the last epochs, is the score. The winners go into the profile by hand: a profile is meant to be read.
+Every run is a line of ``results/recorded/tuning/<profile>.csv``, by the id of all that decides it: a search that was
+stopped goes on where it was. The winners go into the profile by hand: a profile is meant to be read.
 """
 
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
+import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml
 from tqdm import tqdm
 
-from emlc.data import open_dataset
-from emlc.data.store import load_arrays
-from emlc.records.artefacts import write_text
-from emlc.records.errors import DivergenceError, SuiteError
-from emlc.tasks.draw import Task
-from pipelines.inject import draw_task
+from emlc.records.artefacts import atomic_path, write_text
+from emlc.records.errors import SuiteError
+from emlc.records.store import SEAL, sound
 from pipelines.machine.cli import Parser, at_least, run
-from pipelines.machine.devices import open_device, use_reproducible_kernels
-from pipelines.profile.load import load_settings, validated
-from pipelines.profile.mappings import read_yaml
-from pipelines.profile.settings import DEFAULT_PROFILE, ROOT, Run, Settings, dataset_options, run_spec
+from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
+from pipelines.page.tuning import BEGIN, END, as_markdown, with_search
+from pipelines.profile.budget import check_budget, load_budget
+from pipelines.profile.load import load_profile
+from pipelines.profile.places import DEFAULT_PROFILE, ROOT
+from pipelines.training.trials import Search, Trial, score
 
-LAST_EPOCHS = 5
-CHANCE = 0.0
-"""Score of a run that diverged."""
-
-
-class Trial(NamedTuple):
-    """One run of the search."""
-
-    settings: Settings
-    run: Run
-    candidate: str
-    fold: int
-    folds: int
-    data: Path
+FIRST = ["method", "candidate", "shared", "dataset", "noise", "rate", "seed", "score"]
+COLUMNS = [*FIRST, "run", "torch", "device", "commit"]
 
 
-def hold_out(task: Task, fold: int, folds: int) -> Task:
-    """Return `task` with one class-balanced part of its clean set held out for validation.
+def search(trials: Sequence[Trial], known: pd.DataFrame, file: Path, processes: int) -> pd.DataFrame:
+    """Run the trials that have no line yet, and write the lines of all after each.
 
     Parameters
     ----------
-    task : Task
-        With at least `folds` clean images of every class.
-    fold : int
-        From 0 to `folds` - 1.
-    folds : int
+    trials : sequence of Trial
+    known : DataFrame
+        Lines of a former search; those of other trials are kept.
+    file : Path
+    processes : int
     """
-    rank_in_class = np.empty(len(task.clean_labels), dtype=np.int64)
-    for label in np.unique(task.clean_labels):
-        members = np.flatnonzero(task.clean_labels == label)
-        rank_in_class[members] = np.arange(len(members))
-    out = rank_in_class % folds == fold
-    return replace(
-        task,
-        clean_indices=task.clean_indices[~out],
-        clean_labels=task.clean_labels[~out],
-        validation_indices=task.clean_indices[out],
-        validation_labels=task.clean_labels[out],
-    )
+    here = _here(trials[0])
+    waiting = [trial for trial in trials if trial.id not in set(known["run"])]
+    with ProcessPoolExecutor(processes) as pool:
+        done = zip(waiting, pool.map(score, waiting), strict=True)
+        for trial, value in tqdm(done, total=len(waiting), unit="run", disable=None):
+            known = pd.concat([known, pd.DataFrame([_line(trial, value, here)])], ignore_index=True)
+            _write(known, file)
+    return known
 
 
-def trials(settings: Settings, budget: Mapping[str, Any], data: Path) -> Iterator[Trial]:
-    """Yield every run of the search."""
-    for method, candidates in budget["candidates"].items():
-        for candidate in candidates:
-            changed = _with(settings, method, candidate)
-            name = yaml.safe_dump(candidate, default_flow_style=True).strip()
-            for column in budget["columns"]:
-                for seed in budget["seeds"]:
-                    which = Run(method, column["dataset"], column["noise"], column["rate"], seed)
-                    yield from (Trial(changed, which, name, f, budget["folds"], data) for f in range(budget["folds"]))
+def _here(trial: Trial) -> dict[str, str]:
+    """Return what a line says of where it was made."""
+    device = open_device(trial.run.identity["device"], trial.run.identity["threads"])
+    return {"torch": versions()["torch"], "device": device_name(device), "commit": _commit()}
 
 
-def restricted(settings: Settings, budget: Mapping[str, Any], methods: Sequence[str] | None) -> dict[str, Any]:
-    """Return a budget with the candidates of some methods only, or of all if none are named.
-
-    Raises
-    ------
-    SuiteError
-        If a method is not of the budget or not of the profile.
-    """
-    candidates = budget["candidates"]
-    for name in methods or candidates:
-        for place, known in (("budget", candidates), ("profile", settings["methods"])):
-            if name not in known:
-                raise SuiteError(f"unknown method {name!r}; the {place} has: {', '.join(known)}")
-    return {**budget, "candidates": {name: candidates[name] for name in candidates if name in (methods or candidates)}}
+def _commit() -> str:
+    """Return the commit of the source code, and whether files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
-def _with(settings: Settings, method: str, candidate: Mapping[str, Any]) -> Settings:
-    entry = dict(settings["methods"][method])
-    for key, values in candidate.items():
-        entry[key] = {**entry.get(key, {}), **values}
-    return validated({**settings, "methods": {**settings["methods"], method: entry}})
+def _line(trial: Trial, value: float, here: dict[str, str]) -> dict[str, Any]:
+    facts = {"candidate": trial.candidate, "shared": trial.shared, "score": round(value, 4), "run": trial.id}
+    return {**trial.which._asdict(), **facts, **here}
 
 
-def score(trial: Trial) -> float:
-    """Train one trial and return its accuracy (%) on the held-out clean images."""
-    from emlc.engine.run import run as train_recipe
-    from pipelines.experiment import build_recipe
-
-    spec = run_spec(trial.settings, trial.run)
-    arrays, checksum = load_arrays(trial.data)
-    task = hold_out(draw_task(trial.settings, arrays, checksum, trial.run), trial.fold, trial.folds)
-    dataset = open_dataset(trial.run.dataset, dataset_options(trial.settings, trial.run.dataset))
-    recipe = build_recipe(spec, dataset, trial.run.seed)
+def _read(file: Path) -> pd.DataFrame:
+    if not file.exists():
+        return pd.DataFrame(columns=COLUMNS)
     try:
-        history = train_recipe(recipe, task, arrays, open_device(spec["device"], spec["threads"]))
-    except DivergenceError:
-        return CHANCE
-    return statistics.fmean(row["validation_accuracy"] for row in history.epochs[-LAST_EPOCHS:])
+        return pd.read_csv(file)[COLUMNS]
+    except (KeyError, ValueError) as error:
+        raise SuiteError(f"{file} is no file of a search; delete it and search again") from error
 
 
-def summarise(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return mean and standard error (%) of every candidate; one of each method, the best, is marked.
-
-    Of equally good ones it is that with the training all methods share, or else the first of the budget.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        One per run: `method`, `candidate`, `shared` (whether its training is that of all methods) and `score` (%).
-    """
-    groups = pd.DataFrame(rows).groupby(["method", "candidate", "shared"], sort=False)["score"]
-    table = groups.agg(score="mean", standard_error="sem", runs="size").round(2).reset_index()
-    ranked = table.sort_values("shared", ascending=False, kind="stable")
-    ranked = ranked.sort_values("score", ascending=False, kind="stable")
-    best = ranked.drop_duplicates("method").index
-    table["chosen"] = np.where(table.index.isin(best), "yes", "")
-    return table.drop(columns="shared")
+def _write(lines: pd.DataFrame, file: Path) -> None:
+    with atomic_path(file) as path:
+        lines.to_csv(path, columns=COLUMNS, index=False, lineterminator="\n")
 
 
-def _trains_as_all_methods(trial: Trial) -> bool:
-    return run_spec(trial.settings, trial.run)["training"] == trial.settings["training"]
+def in_order(lines: pd.DataFrame, trials: Sequence[Trial]) -> pd.DataFrame:
+    """Return the lines of some trials, in their order; others are of another budget, profile or code."""
+    places = {trial.id: place for place, trial in enumerate(trials)}
+    current = lines[lines["run"].isin(places.keys())]
+    return current.sort_values("run", key=lambda runs: runs.map(places), ignore_index=True)
+
+
+def _check_there(searched: Search) -> None:
+    """Refuse to begin without the data and encoders that runs are made from."""
+    missing = [(order.folder / SEAL).as_posix() for order in searched.needs() if not sound(order)]
+    if missing:
+        raise SuiteError(f"data or encoders are missing; make them: snakemake --cores 2 {' '.join(missing)}")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -149,27 +100,35 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("pipelines.tune", description=__doc__)
     parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
     parser.add_argument("--budget", type=Path, default=ROOT / "config" / "tuning.yaml")
-    parser.add_argument("--data", type=Path, required=True, help="prepared arrays (pipelines.prepare)")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where data and encoders lie")
     parser.add_argument("--processes", type=at_least(1), default=1)
-    parser.add_argument("--methods", nargs="+", help="only these (default: all of the budget)")
-    parser.add_argument("--out", type=Path, required=True, help="Markdown table to write")
+    parser.add_argument("--methods", nargs="+", default=[], help="search only these (default: all of the budget)")
+    parser.add_argument("--records", type=Path, default=ROOT / "results" / "recorded" / "tuning", help="folder")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "tuning.md", help="page to show the result on")
     args = parser.parse_args(argv)
-    settings, budget = load_settings(args.config), read_yaml(args.budget)
-    searched = list(trials(settings, restricted(settings, budget, args.methods), args.data))
+    profile, budget = load_profile(args.config), load_budget(args.budget)
+    check_budget(budget, profile, args.methods)
+    searched = Search(profile, budget, args.results)
+    _check_there(searched)
+    page = _page(args.page)
+    trials = list(searched.trials())
+    chosen = [trial for trial in trials if not args.methods or trial.which.method in args.methods]
     use_reproducible_kernels()
-    with ProcessPoolExecutor(args.processes) as pool:
-        scores = list(tqdm(pool.map(score, searched), total=len(searched), unit="run", disable=None))
-    rows = [
-        {
-            "method": trial.run.method,
-            "candidate": trial.candidate,
-            "shared": _trains_as_all_methods(trial),
-            "score": value,
-        }
-        for trial, value in zip(searched, scores, strict=True)
-    ]
-    write_text(args.out, summarise(rows).to_markdown(index=False) + "\n")
+    file = args.records / f"{profile.profile}.csv"
+    lines = in_order(search(chosen, _read(file), file, args.processes), trials)
+    _write(lines, file)
+    write_text(args.page, with_search(page, as_markdown(lines)))
     return 0
+
+
+def _page(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SuiteError(f"cannot read {path}: {error.strerror}") from error
+    if not 0 <= text.find(BEGIN) < text.find(END):
+        raise SuiteError(f"{path} lacks its markers; put {BEGIN} above the table and {END} below")
+    return text
 
 
 if __name__ == "__main__":

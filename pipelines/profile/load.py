@@ -96,7 +96,7 @@ def checked(content: Mapping[str, Any]) -> Profile:
     try:
         profile = Profile.model_validate(plain)
     except ValidationError as error:
-        raise SuiteError(_told(error)) from None
+        raise SuiteError(told(error)) from None
     _check_profile(profile)
     return profile
 
@@ -125,7 +125,7 @@ def _check_finite(value: Any, key: str = "") -> None:
         raise SuiteError(f"config key {key}: {value} is not a finite number")
 
 
-def _told(error: ValidationError) -> str:
+def told(error: ValidationError) -> str:
     """Return the first mistake of a profile in one line."""
     # A list whose entries are wrong is also told to be too short.
     first = min(error.errors(), key=lambda one: (one["type"] != "extra_forbidden", one["type"] == "too_short"))

@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -105,7 +106,31 @@ def test_a_profile_whose_runs_all_failed_still_has_its_files(tmp_path):
     assert (folder / f"{NAME}.csv").read_text() == "dataset,noise,rate,method,seed,epoch,test_accuracy\n"
 
 
-def test_panels_tell_rates_apart(tmp_path):
+def test_columns_tell_rates_apart_and_rows_methods(tmp_path):
     order = curves_of(tmp_path, by_hand, [{**COLUMN, "rate": rate} for rate in (0.12, 0.125)])
-    titles = [axes.get_title() for axes in draw(curves(shown(order))).axes]
-    assert titles == ["UCI digits, Sym. 12%", "UCI digits, Sym. 12.5%"]
+    panels = draw(curves(shown(order))).axes
+    assert [axes.get_title() for axes in panels] == ["UCI digits\nSym. 12%", "UCI digits\nSym. 12.5%", "", ""]
+    assert [axes.get_ylabel() for axes in panels] == ["Cross-Entropy", "", "A method", ""]
+
+
+def test_every_panel_has_all_curves_and_one_of_them_stands_out(order):
+    for axes, own in zip(draw(curves(shown(order))).axes, ([20.0, 30.0, 33.3333], [50.0, 60.0, 70.0]), strict=True):
+        *others, last = axes.get_lines()
+        assert last.get_ydata().tolist() == own
+        assert len(others) == 1
+        assert others[0].get_ydata().tolist() != own
+        grey, dark = (mpl.colors.to_rgb(line.get_color()) for line in (others[0], last))
+        assert np.dot(grey, LUMINANCE) - np.dot(dark, LUMINANCE) > 0.5  # on a grey printer, too
+        assert [text.get_text() for text in axes.texts] == [f"{own[-1]:.1f}"]
+
+
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def test_a_method_whose_runs_all_failed_has_a_row_without_a_curve_of_its_own(tmp_path):
+    columns = [COLUMN, {**COLUMN, "rate": 0.8}]
+    score = {("ce", 0.8): "RuntimeError: x"}
+    order = curves_of(tmp_path, lambda run: score.get((run.method, run.rate), [10.0, 20.0]), columns)
+    panels = draw(curves(shown(order))).axes
+    assert [len(axes.get_lines()) for axes in panels] == [2, 1, 2, 1]
+    assert [len(axes.texts) for axes in panels] == [1, 0, 1, 1]

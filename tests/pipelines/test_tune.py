@@ -1,19 +1,28 @@
-"""The hyper-parameter search: folds of the clean set, the budget it follows, the table it writes."""
+"""The hyper-parameter search: its held-out images, the budget it follows, its records and the table it writes."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-import yaml
 
 from emlc.data.base import Arrays
 from emlc.records.errors import SuiteError
 from emlc.tasks.draw import TaskSpec, make_task
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import DEFAULT_PROFILE, ROOT
-from pipelines.tune import hold_out, main, restricted, summarise, trials
+from pipelines import tune
+from pipelines.page.tuning import BEGIN, END, as_markdown, summarise, with_search
+from pipelines.profile.budget import check_budget, load_budget
+from pipelines.profile.load import load_profile
+from pipelines.profile.model import said
+from pipelines.profile.places import DEFAULT_PROFILE, ROOT
+from pipelines.training.trials import Search, hold_out
+from pipelines.tune import main
+from tests.stores import tiny_jobs
+from tests.tiny import tiny_profile, write_yaml
 
-BUDGET = yaml.safe_load((ROOT / "config" / "tuning.yaml").read_text())
+PROFILE, BUDGET = load_profile([DEFAULT_PROFILE]), load_budget(ROOT / "config" / "tuning.yaml")
+SEARCH = Search(PROFILE, BUDGET, Path("results"))
+RECORDS = ROOT / "results" / "recorded" / "tuning" / "embedded.csv"
 
 
 class InThisProcess:
@@ -48,49 +57,57 @@ def task():
     return make_task(arrays, spec, None, seed=7)
 
 
-def test_folds_are_balanced_disjoint_and_cover_the_clean_set(task):
-    held_out = []
-    for fold in range(3):
-        part = hold_out(task, fold, 3)
-        assert np.bincount(part.validation_labels).tolist() == [2, 2, 2, 2]
-        assert np.bincount(part.clean_labels).tolist() == [4, 4, 4, 4]
-        assert not set(part.clean_indices) & set(part.validation_indices)
-        assert np.array_equal(part.noisy_labels, task.noisy_labels)
-        held_out.extend(part.validation_indices)
-    assert sorted(held_out) == sorted(task.clean_indices)
+def test_the_clean_set_is_cut_in_two_that_are_balanced_and_disjoint(task):
+    part = hold_out(task, 2)
+    assert np.bincount(part.clean_labels).tolist() == [2, 2, 2, 2]
+    assert np.bincount(part.validation_labels).tolist() == [4, 4, 4, 4]
+    assert not set(part.clean_indices) & set(part.validation_indices)
+    assert sorted([*part.clean_indices, *part.validation_indices]) == sorted(task.clean_indices)
+    assert np.array_equal(part.noisy_labels, task.noisy_labels)
 
 
 def test_every_method_of_the_profile_has_a_budget_of_four():
-    assert set(BUDGET["candidates"]) == set(load_settings([DEFAULT_PROFILE])["methods"])
-    assert {len(candidates) for candidates in BUDGET["candidates"].values()} == {4}
+    assert set(BUDGET.candidates) == set(PROFILE.methods)
+    assert {len(candidates) for candidates in BUDGET.candidates.values()} == {4}
 
 
 def test_the_search_uses_seeds_that_no_table_reports():
-    assert not set(BUDGET["seeds"]) & set(load_settings([DEFAULT_PROFILE])["seeds"])
+    check_budget(BUDGET, PROFILE, [])
+    shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds[0])})
+    with pytest.raises(SuiteError, match=r"^tables report seeds 0; search on others$"):
+        check_budget(shown, PROFILE, [])
 
 
-def test_trials_are_candidates_by_columns_by_seeds_by_folds():
-    settings = load_settings([DEFAULT_PROFILE])
-    listed = list(trials(settings, BUDGET, Path("data.npz")))
-    assert len(listed) == len(settings["methods"]) * 4 * len(BUDGET["columns"]) * len(BUDGET["seeds"]) * BUDGET["folds"]
-    mlc = [trial for trial in listed if trial.run.method == "mlc"]
-    rates = {trial.settings["methods"]["mlc"]["options"]["teacher_lr"] for trial in mlc}
-    assert rates == {candidate["options"]["teacher_lr"] for candidate in BUDGET["candidates"]["mlc"]}
+def test_noisy_sets_are_whole_windows_of_every_look_ahead_that_is_searched():
+    clean = PROFILE.datasets["digits"].clean_per_class + BUDGET.held_out_per_class
+    batches = (1437 - 10 * clean) // PROFILE.training.batch_size
+    assert {batches % PROFILE.methods[name].options.get("look_ahead", 1) for name in BUDGET.candidates} == {0}
+
+
+def test_trials_are_candidates_by_columns_by_seeds():
+    listed = list(SEARCH.trials())
+    assert len(listed) == len(PROFILE.methods) * 4 * len(BUDGET.columns) * len(BUDGET.seeds)
+    mlc = [trial for trial in listed if trial.which.method == "mlc"]
+    rates = {trial.run.identity["options"]["teacher_lr"] for trial in mlc}
+    assert rates == {candidate.options["teacher_lr"] for candidate in BUDGET.candidates["mlc"]}
+    assert {trial.task.identity["clean_per_class"] for trial in listed} == {17}
+    assert {trial.clean_per_class for trial in listed} == {3}
+    lr = [trial for trial in listed if trial.which.method == "clean-only" and trial.shared]
+    assert {trial.candidate for trial in lr} == {"{training: {lr: 0.05}}"}
 
 
 def test_the_profile_holds_the_searched_options_only_at_searched_values():
-    methods = load_settings([DEFAULT_PROFILE])["methods"]
-    for name, candidates in BUDGET["candidates"].items():
+    for name, candidates in BUDGET.candidates.items():
         for key in ("options", "training"):
-            searched = [candidate[key] for candidate in candidates if key in candidate]
-            chosen = methods[name].get(key, {})
+            searched = [said(candidate)[key] for candidate in candidates if key in said(candidate)]
+            chosen = said(PROFILE.methods[name]).get(key, {})
             shared = {option: chosen[option] for option in (searched[0] if searched else {}) if option in chosen}
             assert not shared or any(shared.items() <= candidate.items() for candidate in searched), name
 
 
 def summary(rows):
     keys = ("candidate", "shared", "score")
-    return summarise([{"method": "m", **dict(zip(keys, row, strict=True))} for row in rows])
+    return summarise(pd.DataFrame([{"method": "m", **dict(zip(keys, row, strict=True))} for row in rows]))
 
 
 def test_summary_marks_the_best_of_each_method():
@@ -116,26 +133,80 @@ def test_of_equal_candidates_one_is_marked(rows, chosen):
     assert table["candidate"][table["chosen"] == "yes"].tolist() == [chosen]
 
 
-def test_the_step_knows_the_shared_learning_rate(monkeypatch, tmp_path):
-    """All candidates alike: Clean only keeps the learning rate that all methods share."""
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A tiny profile with its data in a store, a budget and a page, and the arguments that name them."""
     monkeypatch.setattr("pipelines.tune.ProcessPoolExecutor", InThisProcess)
-    monkeypatch.setattr("pipelines.tune.score", lambda trial: 50.0)
-    arguments = ["--data", "data.npz", "--methods", "clean-only", "mlc", "--out", str(tmp_path / "tuning.md")]
+    jobs = tiny_jobs(tmp_path)
+    write_yaml(tmp_path / "profile.yaml", tiny_profile())
+    budget = {
+        "seeds": [7],
+        "held_out_per_class": 2,
+        "columns": [{"dataset": "digits", "noise": "sym", "rate": 0.5}],
+        "candidates": {
+            "cross-entropy": [{"training": {"lr": 0.01}}, {"training": {"lr": 0.05}}],
+            "emlc-k5": [{"options": {"look_ahead": 1}}],
+        },
+    }
+    write_yaml(tmp_path / "budget.yaml", budget)
+    (tmp_path / "page.md").write_text(f"Above.\n{BEGIN}\nold\n{END}\nBelow.\n")
+    options = {"config": "profile.yaml", "budget": "budget.yaml", "records": "records", "page": "page.md"}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(tmp_path / value))]
+    return tmp_path, [*arguments, "--results", str(jobs.results)]
+
+
+def test_a_search_is_kept_line_by_line_and_shown(place):
+    folder, arguments = place
     assert main(arguments) == 0
-    lines = (tmp_path / "tuning.md").read_text().splitlines()
-    assert [line.split("|")[2].strip() for line in lines if "yes" in line] == [
-        "{training: {lr: 0.05}}",
-        "{options: {teacher_lr: 0.0003}}",
+    lines = pd.read_csv(folder / "records" / "tiny.csv")
+    assert lines["candidate"].tolist() == [
+        *("{training: {lr: 0.01}}", "{training: {lr: 0.05}}", "{options: {look_ahead: 1}}")
     ]
+    assert lines["shared"].tolist() == [False, True, True]
+    assert lines["score"].between(0, 100).all()
+    assert lines["run"].is_unique
+    page = (folder / "page.md").read_text()
+    assert page == with_search(page, as_markdown(lines))
+    assert page.startswith("Above.\n")
+    assert page.endswith("Below.\n")
+    assert "old" not in page
 
 
-def test_the_search_can_be_restricted_to_methods_that_exist(tmp_path):
-    settings = load_settings([DEFAULT_PROFILE])
-    assert restricted(settings, BUDGET, None) == BUDGET
-    assert list(restricted(settings, BUDGET, ["mlc"])["candidates"]) == ["mlc"]
-    settings["methods"].pop("mlnt")
-    with pytest.raises(SuiteError, match="unknown method 'mlnt'; the profile has: cross-entropy, "):
-        restricted(settings, BUDGET, None)
-    with pytest.raises(SuiteError, match="unknown method 'typo'; the budget has: cross-entropy, "):
-        main(["--data", "none.npz", "--methods", "typo", "--out", str(tmp_path / "tuning.md")])
-    assert list(tmp_path.iterdir()) == []
+def test_a_search_that_was_stopped_goes_on(place, monkeypatch):
+    folder, arguments = place
+    assert main([*arguments, "--methods", "cross-entropy"]) == 0
+    file = folder / "records" / "tiny.csv"
+    first, scored = pd.read_csv(file), []
+    assert first["method"].tolist() == ["cross-entropy"] * 2
+    monkeypatch.setattr(tune, "score", lambda trial: scored.append(trial.which.method) or 50.0)
+    assert main(arguments) == 0
+    assert scored == ["emlc-k5"]
+    assert pd.read_csv(file).iloc[:2].equals(first)
+    text = (folder / "budget.yaml").read_text()
+    (folder / "budget.yaml").write_text(text.replace("lr: 0.01", "lr: 0.02"))
+    assert main(arguments) == 0
+    assert scored == ["emlc-k5", "cross-entropy"]
+    assert len(pd.read_csv(file)) == 3  # the old candidate's line is gone
+
+
+def test_what_is_missing_or_wrong_is_one_line_before_anything_runs(place, tmp_path):
+    folder, arguments = place
+    with pytest.raises(SuiteError, match="unknown method 'typo'; the budget has: cross-entropy, emlc-k5"):
+        main([*arguments, "--methods", "typo"])
+    with pytest.raises(SuiteError, match=r"missing; make them: snakemake --cores 2 .*nowhere/store/data/.*seal\.json"):
+        main([*arguments, "--results", str(tmp_path / "nowhere")])
+    (folder / "page.md").write_text("no markers")
+    with pytest.raises(SuiteError, match="lacks its markers"):
+        main(arguments)
+    (folder / "budget.yaml").write_text("seeds: [1]\nfolds: 3\n")
+    with pytest.raises(SuiteError, match=r"budget\.yaml: config key folds: there is no such key"):
+        main(arguments)
+    assert not (folder / "records").exists()
+
+
+def test_the_shipped_page_is_that_of_the_records():
+    page = (ROOT / "docs" / "tuning.md").read_text()
+    assert page.count(BEGIN) == page.count(END) == 1
+    if not RECORDS.exists():
+        pytest.skip("no search is recorded")
+    assert page == with_search(page, as_markdown(pd.read_csv(RECORDS)))

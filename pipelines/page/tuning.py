@@ -1,0 +1,38 @@
+"""The search for hyper-parameters as a table: every setting with its score, the best of each method marked."""
+
+import pandas as pd
+
+BEGIN, END = "<!-- the search, by python -m pipelines.tune -->", "<!-- end of the search -->"
+
+
+def summarise(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and standard error (%) of every candidate; one of each method, the best, is marked.
+
+    Of equally good ones it is that with the training all methods share, or else the first of the budget.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        One row per run: `method`, `candidate`, `shared` (whether its training is that of all methods) and `score` (%).
+    """
+    groups = trials.groupby(["method", "candidate", "shared"], sort=False)["score"]
+    table = groups.agg(score="mean", standard_error="sem", runs="size").round(2).reset_index()
+    ranked = table.sort_values("shared", ascending=False, kind="stable")
+    ranked = ranked.sort_values("score", ascending=False, kind="stable")
+    best = ranked.drop_duplicates("method").index
+    table["chosen"] = ["yes" if row in best else "" for row in table.index]
+    return table.drop(columns="shared")
+
+
+def as_markdown(trials: pd.DataFrame) -> str:
+    """Return what the page shows of a search: where its numbers come from, and the table."""
+    about = {name: ", ".join(sorted(map(str, trials[name].unique()))) for name in ("commit", "torch", "device", "seed")}
+    return (
+        f"{len(trials)} runs on {about['device']} with PyTorch {about['torch']} at commit {about['commit']}, seeds "
+        f"{about['seed']}; every run is a line of the file.\n\n{summarise(trials).to_markdown(index=False)}"
+    )
+
+
+def with_search(page: str, shown: str) -> str:
+    """Return a page with a search between its two markers."""
+    return f"{page.partition(BEGIN)[0]}{BEGIN}\n\n{shown}\n\n{END}{page.partition(END)[2]}"

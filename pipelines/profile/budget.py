@@ -1,0 +1,73 @@
+"""The budget of a search for hyper-parameters (``config/tuning.yaml``): what each method may try, and on what."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from emlc.records.errors import SuiteError
+from pipelines.profile.load import told
+from pipelines.profile.mappings import read_yaml
+from pipelines.profile.model import Block, Name, Profile, Seeds, TrainingChange, Where, Whole
+
+
+class Candidate(Block):
+    """A setting of a method: what it changes of the profile's."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    training: TrainingChange = TrainingChange()
+
+
+class Budget(Block):
+    """Settings by method, and the columns, seeds and held-out images that score them.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+        Of which no table reports one.
+    held_out_per_class : int
+        True labels of each class that score a run and that it does not see, beside the clean set that it trains on.
+    columns : tuple of Where
+    candidates : dict of str to tuple of Candidate
+    """
+
+    seeds: Seeds
+    held_out_per_class: Annotated[Whole, Field(ge=1)]
+    columns: Annotated[tuple[Where, ...], Field(min_length=1)]
+    candidates: dict[Name, Annotated[tuple[Candidate, ...], Field(min_length=1)]]
+
+
+def load_budget(path: Path) -> Budget:
+    """Read a budget.
+
+    Raises
+    ------
+    SuiteError
+        If the file cannot be read, or a key is unknown, missing or of the wrong kind (names the key).
+    """
+    try:
+        return Budget.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {told(error)}") from None
+
+
+def check_budget(budget: Budget, profile: Profile, methods: Collection[str]) -> None:
+    """Refuse a budget or a choice of methods that does not fit a profile.
+
+    Raises
+    ------
+    SuiteError
+        If a method is not of the budget or not of the profile, a data set is not of the profile, or a table reports one
+        of the seeds.
+    """
+    places = (("budget", budget.candidates, methods), ("profile", profile.methods, methods or budget.candidates))
+    for place, known, named in places:
+        for name in named:
+            if name not in known:
+                raise SuiteError(f"unknown method {name!r}; the {place} has: {', '.join(known)}")
+    for column in budget.columns:
+        if column.dataset not in profile.datasets:
+            raise SuiteError(f"unknown dataset {column.dataset!r}; the profile has: {', '.join(profile.datasets)}")
+    if shown := sorted(set(budget.seeds) & set(profile.seeds)):
+        raise SuiteError(f"tables report seeds {', '.join(map(str, shown))}; search on others")
