@@ -55,7 +55,7 @@ def _cell(selection: str, group: Sequence[Shown]) -> dict[str, Any]:
         "accuracies": accuracies,
         "by_seed": {str(run.seed): value for run, value in zip(completed, accuracies, strict=True)},
         "effective_rates": [round(run.record["task"]["effective_rate"], 4) for run in completed],
-        "runs": {str(run.seed): run.folder.as_posix() for run in group},
+        "runs": {str(run.seed): _place(run) for run in group},
         "failed": [_failure(run) for run in group if not run.completed],
         "recipe": recipe_of(group[0].record),
     }
@@ -86,7 +86,12 @@ def _comparison(one: Comparison) -> dict[str, Any]:
 
 
 def _failure(run: Shown) -> dict[str, Any]:
-    return {"seed": run.seed, "folder": run.folder.as_posix(), "error": run.record["error"]}
+    return {"seed": run.seed, "folder": _place(run), "error": run.record["error"]}
+
+
+def _place(run: Shown) -> str:
+    """Return where a run lies, seen from the repository: equal wherever that is."""
+    return f"results/runs/{run.folder.name}"
 
 
 def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,111 +1,113 @@
 """The plan: how many jobs, hours from records that fit and from no others, and never too little disk."""
 
 import copy
-import shutil
 from collections import namedtuple
 
 import pytest
 
 from emlc.data import open_dataset
-from emlc.data.store import load_arrays, save_arrays
-from emlc.records.artefacts import write_json
+from emlc.data.store import save_arrays
+from emlc.records.artefacts import read_json, write_json
 from emlc.records.errors import SuiteError
 from emlc.records.record import FAILED, write_record
-from emlc.tasks.draw import save_task
-from pipelines import plan as planning
-from pipelines.inject import draw_task
-from pipelines.plan import as_markdown, as_size, bytes_needed, main, missing, plan
+from pipelines.inject import make as make_task
+from pipelines.plan import main
+from pipelines.planning import plan as planning
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.planning.hours import recorded_times
-from pipelines.pretrain import pretrain_dataset
-from pipelines.profile.load import load_settings, validated
-from pipelines.profile.settings import ROOT, dataset_options, runs
-from pipelines.train import main as train
+from pipelines.planning.plan import as_markdown, as_size, bytes_needed, plan
+from pipelines.pretrain import main as pretrain
+from pipelines.profile.load import checked, dataset_options, load_profile
+from pipelines.profile.places import ROOT
+from pipelines.train import train_run
+from pipelines.workflow.jobs import Jobs
 from tests.fixtures import write_pointer
-from tests.pipelines.records import content_of
-from tests.tiny import tiny_profile, write_data, write_yaml
+from tests.pipelines.records import content_of, made, write_run
+from tests.stores import tiny_jobs, write_order
+from tests.tiny import tiny_profile, write_yaml
 
 GPU = "NVIDIA H100"
 PAPER = ROOT / "config" / "paper.yaml"
 
 
-def profile():
-    settings = copy.deepcopy(tiny_profile(initialisation="simclr", seeds=[0, 1, 2]))
-    settings["columns"].append({"dataset": "digits", "noise": "asym", "rate": 0.4})
-    settings["datasets"]["digits"]["pretraining"] = {"epochs": 5, "batch_size": 16, "warm_up_epochs": 0}
-    settings["methods"]["cross-entropy"]["initialisation"] = "scratch"
-    return validated(settings)
+def profile(epochs=5, **changes):
+    tiny = copy.deepcopy(tiny_profile(initialisation="simclr", seeds=[0, 1, 2]))
+    tiny["tables"]["table1"]["columns"].append({"dataset": "digits", "noise": "asym", "rate": 0.4})
+    tiny["datasets"]["digits"]["pretraining"] = {"epochs": epochs, "batch_size": 16, "warm_up_epochs": 0}
+    tiny["methods"]["cross-entropy"]["initialisation"] = "scratch"
+    return {**tiny, **changes}
 
 
-def items_of(settings, root=ROOT, times=None, device=GPU):
-    return {(item.step, item.about): item for item in plan(settings, root, device, times or {})}
+@pytest.fixture
+def jobs(tmp_path):
+    return Jobs(checked(profile()), tmp_path / "results")
 
 
-def write_record_of(folder, settings, run, seconds, epochs=2, device=GPU, **changes):
-    content = content_of(settings, run, [50.0] * epochs, **changes)
-    content |= {"device": device, "timing": {"total_seconds": seconds}}
-    write_record(folder / device / run.folder / "record.json", content)
+def items_of(jobs, times=None, device=GPU):
+    return {(item.step, item.about): item for item in plan(jobs, device, times or {})}
 
 
-def test_number_of_jobs():
-    items = items_of(profile())
-    assert {key: len(item.files) for key, item in items.items()} == {
-        ("fetch", "UCI digits"): 1,
+def run_of(jobs, method):
+    return next(run for run in jobs.steps.table_runs("table1") if run.method == method)
+
+
+def write_record_of(folder, order, seconds, device=GPU, **changes):
+    content = content_of(order, [50.0] * 2) | {"device": device, "timing": {"total_seconds": seconds}}
+    content["run"] |= changes
+    write_record(folder / f"{order.id}{device}" / "record.json", content)
+
+
+def test_number_of_jobs(jobs):
+    assert {key: item.times for key, item in items_of(jobs).items()} == {
+        ("fetch", "digits.npz"): 1,
         ("prepare", "UCI digits"): 1,
         ("inject", "UCI digits"): 6,
         ("pretrain", "UCI digits"): 1,
         ("train", "UCI digits: Cross-Entropy"): 6,
         ("train", "UCI digits: EMLC (k=5)"): 6,
     }
-    assert "results/tasks/tiny/digits/asym-0.4/seed2.npz" in items["inject", "UCI digits"].files
-    assert items["pretrain", "UCI digits"].files == ("results/pretrained/tiny/digits.pt",)
 
 
-def test_no_pretraining_where_nothing_starts_from_it():
-    scratch, own = profile(), profile()
-    scratch["initialisation"] = "scratch"
-    own["datasets"]["digits"]["pretraining"] = {"checkpoint": "simclr.pth"}
-    assert not [key for settings in (scratch, own) for key in items_of(settings) if key[0] == "pretrain"]
+def test_no_pretraining_where_nothing_starts_from_it(tmp_path):
+    (tmp_path / "simclr.pth").touch()
+    own = profile()
+    own["datasets"]["digits"]["pretraining"] = {"checkpoint": str(tmp_path / "simclr.pth")}
+    for content in (profile(initialisation="scratch"), own):
+        assert not [key for key in items_of(Jobs(checked(content), tmp_path)) if key[0] == "pretrain"]
 
 
-def test_hours_come_from_records_that_fit(tmp_path):
-    settings = profile()
-    emlc, ce = (next(run for run in runs(settings) if run.method == name) for name in ("emlc-k5", "cross-entropy"))
+def test_hours_come_from_records_that_fit(jobs, tmp_path):
+    emlc, ce = run_of(jobs, "emlc-k5"), run_of(jobs, "cross-entropy")
     for seed, seconds in enumerate([10.0, 20.0, 90.0]):  # 5, 10 and 45 seconds an epoch
-        write_record_of(tmp_path, settings, emlc._replace(seed=seed), seconds)
-    others = [
-        {"device": "NVIDIA A100"},
-        {"device": GPU, "title": "CIFAR-10"},
-    ]
-    for number, changes in enumerate(others):
-        write_record_of(tmp_path / str(number), settings, ce, 1e6, **changes)
-    larger = validated({**settings, "training": {**settings["training"], "batch_size": 24}})
-    write_record_of(tmp_path / "larger", larger, ce, 1e6)
-    failed = content_of(settings, ce, "diverged") | {"device": GPU, "status": FAILED}
+        write_record_of(tmp_path, jobs.steps.run(emlc._replace(seed=seed)), seconds)
+    write_record_of(tmp_path, jobs.steps.run(ce), 1e6, device="NVIDIA A100")
+    write_record_of(tmp_path / "other", jobs.steps.run(ce), 1e6, title="CIFAR-10")
+    larger = Jobs(checked(profile(training={**tiny_profile()["training"], "batch_size": 24})), tmp_path / "results")
+    write_record_of(tmp_path / "larger", larger.steps.run(ce), 1e6)
+    failed = content_of(jobs.steps.run(ce), "diverged") | {"device": GPU, "status": FAILED}
     write_record(tmp_path / "failed" / "record.json", failed)
+    (tmp_path / "runs" / ".killed.part").mkdir(parents=True)
+    (tmp_path / "runs" / ".killed.part" / "record.json").write_text("half")
     write_json(tmp_path / "table1.json", {"profile": "tiny"})
     write_json(tmp_path / "list.json", [1])
-    items = items_of(settings, times=recorded_times([tmp_path, tmp_path / "none"]))
-    assert items["train", "UCI digits: EMLC (k=5)"].seconds == 10.0 * settings["training"]["epochs"]
+    items = items_of(jobs, times=recorded_times([tmp_path, tmp_path / "none"]))
+    assert items["train", "UCI digits: EMLC (k=5)"].seconds == 10.0 * jobs.profile.training.epochs
     assert items["train", "UCI digits: Cross-Entropy"].seconds is None
     assert items["pretrain", "UCI digits"].seconds is None
 
 
 def test_hours_of_a_pretraining_scale_with_its_epochs(tmp_path):
-    settings, longer = profile(), profile()
-    settings["device"] = longer["device"] = "cpu"
-    longer["datasets"]["digits"]["pretraining"]["epochs"] = 50
-    data = write_data(tmp_path / "digits.npz")
-    record = pretrain_dataset(settings, "digits", data, tmp_path / "digits.pt")
-    write_json(tmp_path / "records" / "digits.json", record)
-    times = recorded_times([tmp_path / "records"])
-    found = items_of(longer, times=times, device=record["device"])["pretrain", "UCI digits"].seconds
-    assert found == pytest.approx(record["timing"]["total_seconds"] * 10)
+    short = tiny_jobs(tmp_path, **profile(device="cpu"))
+    encoder = short.steps.encoder("digits")
+    pretrain([str(write_order(encoder))])
+    record = read_json(encoder.folder / "record.json")
+    longer = Jobs(checked(profile(epochs=50, device="cpu")), tmp_path / "results")
+    items = items_of(longer, recorded_times([encoder.folder]), record["device"])
+    assert items["pretrain", "UCI digits"].seconds == pytest.approx(record["timing"]["total_seconds"] * 10)
 
 
-def test_an_edited_record_is_refused(tmp_path):
-    settings = profile()
-    write_record_of(tmp_path, settings, runs(settings)[0], 10.0)
+def test_an_edited_record_is_refused(jobs, tmp_path):
+    write_record_of(tmp_path, jobs.steps.run(run_of(jobs, "emlc-k5")), 10.0)
     path = next(tmp_path.rglob("record.json"))
     path.write_text(path.read_text().replace("10.0", "11.0"))
     with pytest.raises(SuiteError, match="does not match its sha256"):
@@ -114,37 +116,38 @@ def test_an_edited_record_is_refused(tmp_path):
 
 def test_disk_is_estimated_high_enough(tmp_path):
     """Against the real files: embedded data, every kind of artefact."""
-    settings = profile()
-    sizes = dataset_sizes(settings, "digits", ROOT)
-    dataset = open_dataset("digits", dataset_options(settings, "digits"))
-    save_arrays(tmp_path / "digits.npz", dataset.prepare((ROOT / "embedded" / "digits.npz",)), "digits")
-    run = runs(settings)[0]
-    save_task(draw_task(settings, *load_arrays(tmp_path / "digits.npz"), run), tmp_path / "task.npz")
-    settings["datasets"]["digits"]["pretraining"]["epochs"] = 1
-    pretrain_dataset(settings, "digits", tmp_path / "digits.npz", tmp_path / "digits.pt")
-    file = write_yaml(tmp_path / "profile.yaml", settings)
-    arguments = ["--config", file, "--method", run.method, "--dataset", run.dataset, "--noise", run.noise]
-    arguments += ["--rate", run.rate, "--seed", run.seed, "--data", tmp_path / "digits.npz"]
-    train([str(value) for value in [*arguments, "--task", tmp_path / "task.npz", "--out", tmp_path / "run"]])
-    made = sum(path.stat().st_size for path in (tmp_path / "run").iterdir())
-    assert made <= run_bytes(settings["training"], sizes.images)
-    for name, size, slack in [
-        ("digits.npz", sizes.prepared, 1.2),
-        ("task.npz", sizes.task, 5),
-        ("digits.pt", encoder_bytes(settings["datasets"]["digits"]["model"]), 2),
+    content = profile(epochs=1)
+    real = open_dataset("digits", dataset_options(checked(content), "digits"))
+    jobs = tiny_jobs(tmp_path, real.prepare((ROOT / "embedded" / "digits.npz",)), **content)
+    sizes = dataset_sizes(jobs.profile, "digits", ROOT)
+    run, encoder = run_of(jobs, "emlc-k5"), jobs.steps.encoder("digits")
+    pretrain([str(write_order(encoder))])
+    order = jobs.steps.run(run)
+    train_run(order, 10, lambda: False)
+    task = jobs.steps.task_of(run)
+    made(task, make_task)
+    assert sum(path.stat().st_size for path in order.folder.iterdir()) <= run_bytes(
+        order.identity["training"], sizes.images
+    )
+    for file, size, slack in [
+        (jobs.steps.data("digits").folder / "arrays.npz", sizes.prepared, 1.2),
+        (task.folder / "task.npz", sizes.task, 5),
+        (encoder.folder / "encoder.pt", encoder_bytes(encoder.identity["model"]), 2),
     ]:
-        assert (tmp_path / name).stat().st_size <= size <= slack * (tmp_path / name).stat().st_size
+        assert file.stat().st_size <= size <= slack * file.stat().st_size
+    save_arrays(tmp_path / "again.npz", real.prepare((ROOT / "embedded" / "digits.npz",)), "digits")
 
 
-def test_disk_of_cifar_is_that_of_its_pixels_and_pointers():
-    settings = load_settings([PAPER])
-    items = items_of(settings)
-    assert items["fetch", "CIFAR-10"].size == 170_498_071
+def test_disk_of_cifar_is_that_of_its_pixels_and_pointers(tmp_path):
+    paper = load_profile([PAPER])
+    items = items_of(Jobs(paper, tmp_path))
+    assert items["fetch", "cifar-10-python.tar.gz"].size == 170_498_071
     assert items["prepare", "CIFAR-100"].size == pytest.approx(60_000 * 3_072, rel=0.01)
     assert items["pretrain", "CIFAR-10"].size == pytest.approx(4 * 21.6e6, rel=0.01)
-    settings["datasets"]["cifar10"]["options"] = {"subset": {"train": 1_000, "test": 200}}
-    small = items_of(settings)["prepare", "CIFAR-10, 1,000 images"]
-    assert small.size == pytest.approx(1_200 * 3_080, rel=0.01)
+    small = paper.datasets["cifar10"].model_copy(update={"options": {"subset": {"train": 1_000, "test": 200}}})
+    part = paper.model_copy(update={"datasets": {**paper.datasets, "cifar10": small}})
+    size = items_of(Jobs(part, tmp_path))["prepare", "CIFAR-10, 1,000 images"].size
+    assert size == pytest.approx(1_200 * 3_080, rel=0.01)
 
 
 def test_sources_of_one_s_own(tmp_path):
@@ -156,69 +159,71 @@ def test_sources_of_one_s_own(tmp_path):
     assert source_bytes(tmp_path / "one.dvc") == 3_000
     with pytest.raises(SuiteError, match="gone does not exist"):
         source_bytes(tmp_path / "gone")
-    settings = profile()
-    settings["datasets"]["digits"] |= {"kind": "image-folder", "options": {"source": "images"}}
-    assert dataset_sizes(settings, "digits", tmp_path).prepared >= 10 * 6_000
+    content = profile()
+    content["datasets"]["digits"] |= {"kind": "image-folder", "options": {"source": str(tmp_path / "images")}}
+    assert dataset_sizes(checked(content), "digits", tmp_path).prepared >= 10 * 6_000
 
 
-def test_what_exists_is_not_counted_again(tmp_path):
-    shutil.copy(ROOT / "data.dvc", tmp_path)
-    settings = profile()
-    items = plan(settings, tmp_path, GPU, {})
-    before = bytes_needed(items, tmp_path)
-    made = [file for item in items if item.step == "train" for file in item.files[:2]]
-    for file in made:
-        (tmp_path / file).parent.mkdir(parents=True)
-        (tmp_path / file).touch()
-    assert len(made) == 4
-    assert before - bytes_needed(items, tmp_path) == 4 * run_bytes(settings["training"], 1_797)
-    assert [missing(item, tmp_path) for item in items if item.step == "train"] == [4, 4]
-    assert before == sum(item.size * len(item.files) for item in items)
+def test_what_is_in_the_store_is_not_counted_again(jobs):
+    before = plan(jobs, GPU, {})
+    for method in ("emlc-k5", "cross-entropy"):
+        for seed in (0, 1):
+            write_run(jobs.steps, run_of(jobs, method)._replace(seed=seed), [50.0])
+    after = plan(jobs, GPU, {})
+    saved = 4 * run_bytes(jobs.steps.run(run_of(jobs, "emlc-k5")).identity["training"], 1_797)
+    assert bytes_needed(before) - bytes_needed(after) == saved
+    assert [item.to_do for item in after if item.step == "train"] == [4, 4]
 
 
-def test_page_adds_up(tmp_path):
-    shutil.copy(ROOT / "data.dvc", tmp_path)
-    times = {}
-    items = [
-        item._replace(seconds=1_800.0 if item.step == "train" else item.seconds)
-        for item in plan(profile(), tmp_path, GPU, times)
-    ]
+def test_page_adds_up(jobs):
+    items = [item._replace(seconds=1_800.0) if item.step == "train" else item for item in plan(jobs, GPU, {})]
     rows = {
         line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
-        for line in as_markdown(items, tmp_path).splitlines()
+        for line in as_markdown(items).splitlines()
     }
     assert rows["all train"][1:4] == ["12", "12", "6.00"]
     assert rows["pretrain"][1:4] == ["1", "1", "unknown"]
-    assert rows["**all**"][1:4] == ["21", "21", "6.00 + unknown"]
-    assert rows["**all**"][4] == as_size(bytes_needed(items, tmp_path))
+    assert rows["**all**"][3] == "6.00 + unknown"
+    assert rows["**all**"][4] == as_size(bytes_needed(items))
     assert (as_size(1_500_000), as_size(2_500_000_000)) == ("1.5 MB", "2.5 GB")
 
 
 def test_a_full_disk_is_an_error(monkeypatch, capsys, tmp_path):
     Usage = namedtuple("Usage", "total used free")
-    shutil.copy(ROOT / "data.dvc", tmp_path)
-    monkeypatch.setattr(planning, "ROOT", tmp_path)
     file = write_yaml(tmp_path / "profile.yaml", profile())
-    needed = bytes_needed(plan(profile(), tmp_path, GPU, {}), tmp_path)
     arguments = ["--config", str(file), "--recorded", str(tmp_path / "none"), "--device", GPU]
-    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(needed, 0, needed))
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(10**12, 0, 10**12))
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert f"Table 1 of profile `tiny` on {GPU}" in out
     assert "| Times " in out  # not jobs: one trains `seeds_per_job` seeds
-    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(needed, 1, needed - 1))
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: Usage(10, 9, 1))
     with pytest.raises(SuiteError, match=r"free, but the plan needs \d\.\d MB; make room first"):
         main(arguments)
     assert "| **all**" in capsys.readouterr().out
 
 
-def test_without_the_device_that_is_asked_for_hours_are_unknown(monkeypatch, capsys, tmp_path):
+def test_without_the_device_that_is_asked_for_hours_are_unknown(monkeypatch, capsys):
     import torch
 
-    shutil.copytree(ROOT / "data", tmp_path / "data", ignore=lambda _, names: [n for n in names if ".dvc" not in n])
-    monkeypatch.setattr(planning, "ROOT", tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(10**15))
     assert main(["--config", str(PAPER)]) == 0
     out = capsys.readouterr().out
     assert "on cuda (none on this machine)" in out
-    assert [cell.strip() for cell in out.splitlines()[-1].split("|")[3:6]] == ["456", "456", "unknown"]
+    assert "unknown" in out.splitlines()[-1]
+
+
+def test_the_resolved_profile_is_one(capsys, tmp_path):
+    (tmp_path / "base.yaml").write_text("seeds: [7]\n")
+    base = write_yaml(tmp_path / "own.yaml", {**profile(), "base": "base.yaml", "threads": 2})
+    assert main(["--config", str(base), "--resolved"]) == 0
+    (tmp_path / "resolved.yaml").write_text(capsys.readouterr().out)
+    assert load_profile([tmp_path / "resolved.yaml"]) == load_profile([base])
+
+
+def test_orders_are_written_for_machines_without_snakemake(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--config", str(write_yaml(tmp_path / "p.yaml", profile())), "--orders"]) == 0
+    orders = sorted(path.parent.name for path in (tmp_path / "results" / "orders").rglob("*.json"))
+    assert (orders.count("cells"), orders.count("tasks"), orders.count("encoders")) == (12, 9, 1)
