@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from emlc.data.base import Arrays
 from emlc.data.store import save_arrays
+from emlc.engine.trial import CLEAN_PER_CLASS, tiny_arrays
 
 ROOT = Path(__file__).resolve().parent.parent
-CLASSES, TRAIN_PER_CLASS, TEST_PER_CLASS, CLEAN_PER_CLASS = 5, 16, 6, 3
 TRAINING = {"epochs": 4, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 """65 noisy images are five batches of 12, one for k = 5; 15 clean ones are one batch of 12."""
 
@@ -40,19 +38,6 @@ def variants() -> dict[str, tuple[str, dict[str, Any]]]:
         for name in implementations()
         for label, options in OPTIONS.get(name, {"": {}}).items()
     }
-
-
-def tiny_arrays(seed: int = 0) -> Arrays:
-    """Each class has a pattern of its own under noise, so that a network can learn it."""
-    rng = np.random.default_rng(seed)
-    patterns = rng.integers(0, 256, (CLASSES, 8, 8, 1))
-
-    def images(labels: np.ndarray) -> np.ndarray:
-        return np.clip(patterns[labels] + rng.normal(0, 40, (len(labels), 8, 8, 1)), 0, 255).astype(np.uint8)
-
-    train = rng.permutation(np.repeat(np.arange(CLASSES), TRAIN_PER_CLASS)).astype(np.int64)
-    test = np.repeat(np.arange(CLASSES), TEST_PER_CLASS).astype(np.int64)
-    return Arrays(images(train), train, images(test), test, tuple("abcde"))
 
 
 def tiny_profile(**changes: Any) -> dict[str, Any]:

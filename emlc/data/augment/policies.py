@@ -66,8 +66,8 @@ IMAGENET: Policy = (
 
 GREY: Policy = (
     (("Rotate", 0.8, 4), ("Contrast", 0.5, 4)),
-    (("ShearX", 0.8, 6), ("Brightness", 0.5, 3)),
-    (("ShearY", 0.8, 6), ("Contrast", 0.5, 6)),
+    (("ShearX", 0.8, 5), ("Brightness", 0.5, 3)),
+    (("ShearY", 0.8, 5), ("Contrast", 0.5, 6)),
     (("TranslateX", 0.8, 3), ("Rotate", 0.5, 3)),
     (("TranslateY", 0.8, 3), ("ShearX", 0.5, 4)),
     (("Sharpness", 0.8, 7), ("TranslateX", 0.5, 2)),

@@ -13,23 +13,12 @@ from emlc.engine.contract import Method, Training
 from emlc.engine.loop import Scored, train
 from emlc.engine.run import Recipe, build_method, build_scored, method_class, parse_options, run
 from emlc.engine.streams import BalancedStream, FixedOrderStream, Stream
+from emlc.engine.trial import ARRAYS, CPU, SPEC, TASK
 from emlc.records.errors import SuiteError
-from emlc.tasks.draw import TaskSpec, make_task
+from emlc.tasks.draw import make_task
 from emlc.tasks.seeds import derive_seed
-from tests.tiny import CLEAN_PER_CLASS, TRAINING, tiny_arrays, variants
+from tests.tiny import TRAINING, variants
 
-CPU = torch.device("cpu")
-ARRAYS = tiny_arrays()
-SPEC = TaskSpec(
-    dataset="digits",
-    data_sha256="0" * 64,
-    kind="sym",
-    rate=0.5,
-    sampling="per-label",
-    split="balanced",
-    clean_per_class=CLEAN_PER_CLASS,
-)
-TASK = make_task(ARRAYS, SPEC, None, 0)
 RECIPE = Recipe(
     implementation="baselines.cross_entropy",
     options={},
