@@ -1,4 +1,4 @@
-"""Figures and ablations through Snakemake."""
+"""Figures, ablations and audits through Snakemake."""
 
 import json
 
@@ -8,9 +8,24 @@ import yaml
 
 from emlc.records.record import read_record
 from tests.e2e.conftest import ROOT, tiny_profile
-from tests.pipelines.evidence import ABLATIONS, FIGURES
+from tests.pipelines.evidence import ABLATIONS, COLUMN
 
 pytestmark = pytest.mark.slow
+
+FIGURES = {
+    "fig1": {"column": COLUMN, "methods": ["emlc-k1", "mlc-simclr"], "seeds": [0]},
+    "fig3": {"column": COLUMN, "methods": ["emlc-k1"], "seeds": [0]},
+    "fig4": {"column": COLUMN, "methods": ["emlc-k1"], "seeds": [0]},
+    "fig5": {"column": COLUMN, "methods": ["emlc-k1"], "seeds": [0], "epochs": 1},
+}
+NET = {
+    "title": "a net",
+    "model": {"name": "cnn-small"},
+    "channels": 1,
+    "side": 8,
+    "batch": 10,
+    "epoch_images": 100,
+}
 
 
 def evidence_profile():
@@ -21,44 +36,45 @@ def evidence_profile():
     simclr = {"label": "MLC with SimCLR", "of": "mlc", "initialisation": "simclr"}
     profile = tiny_profile() | {
         "seeds": [0],
-        "columns": default["columns"][1:2],
+        "initialisation": "scratch",
         "methods": {name: default["methods"][name] for name in rows},
         "variants": {"overlap": default["variants"]["overlap"], "bce-off": bce_off, "mlc-simclr": simclr},
-        "figures": FIGURES | {"fig1": {**FIGURES["fig1"], "methods": ["emlc-k1", "mlc-simclr"]}},
-        "ablations": ABLATIONS,
+        "figures": FIGURES,
+        "ablations": ABLATIONS | {"gradients": ["emlc-k1"], "gradient_seeds": [0]},
+        "timing": {"methods": ["mlc"], "nets": [NET], "rounds": 1},
+        "fidelity": {"column": COLUMN, "method": "emlc-k1", "seed": 0, "steps": 1, "draws": 1},
     }
+    profile["tables"]["table1"]["columns"] = [COLUMN]
     profile["datasets"]["digits"]["pretraining"] |= {"epochs": 1, "warm_up_epochs": 1}
     return profile
 
 
-def test_figures_and_ablations_from_nothing(workplace):
+def test_figures_ablations_and_audits_from_nothing(workplace):
     workplace.write_profile(evidence_profile())
-    figures = [f"results/figures/{name}.png" for name in FIGURES]
-    workplace.snakemake(*figures, "results/ablations.md")
-    results = workplace.folder / "results"
-    for name in FIGURES:
-        assert {path.suffix for path in (results / "figures").glob(f"{name}.*")} == {".png", ".svg", ".csv", ".txt"}
-    ablations = pd.read_csv(results / "ablations.csv").set_index("method")
-    assert ablations["n"].tolist() == [2, 2, 2]
-    overlap = read_record(results / "runs" / "embedded" / "digits" / "sym-0.5" / "overlap" / "seed0" / "record.json")
+    results = workplace.folder / "results" / "embedded"
+    shown = [f"figures/{name}.png" for name in FIGURES] + ["ablations.md", "gradients.csv", "timing.md"]
+    targets = [f"results/embedded/{file}" for file in [*shown, "metagrad.md", "splits.md", "ablations.csv"]]
+    workplace.snakemake(*targets)
+    assert all((workplace.folder / target).stat().st_size for target in targets)
+    assert pd.read_csv(results / "ablations.csv").set_index("method")["n"].tolist() == [2, 2, 2]
+    records = map(read_record, (workplace.folder / "results" / "runs").rglob("record.json"))
+    overlap = next(record for record in records if record["run"]["method"] == "overlap")
     assert "clean images are also in the noisy set" in json.dumps(overlap["task"]["warnings"])
-    assert workplace.scheduled(*figures, "results/ablations.md") == []
+    assert workplace.scheduled(*targets) == []
+
     renamed = evidence_profile()
     renamed["methods"]["emlc-k1"]["label"] = "EMLC, one step"
     workplace.write_profile(renamed)
-    made = workplace.scheduled(*figures, "results/ablations.md")
-    assert {line.split()[1].partition(".")[0] for line in made} == {
-        *(f"results/figures/{name}" for name in FIGURES),
-        "results/ablations",
-    }
+    made = {line.split()[1].removesuffix("/seal.json") for line in workplace.scheduled(*targets)}
+    store = {name.split("/")[2] for name in made if name.startswith("results/store/")}
+    assert store == {"figures", "ablations", "fidelity"}  # drawn anew; nothing is trained
 
 
-def test_pages_depend_on_all_that_they_read(workplace):
+def test_fidelity_waits_for_the_encoder_that_its_run_starts_from(workplace):
     profile = evidence_profile()
     profile["variants"]["emlc-simclr"] = {"label": "From SimCLR", "of": "emlc-k1", "initialisation": "simclr"}
-    fidelity = {"column": profile["columns"][0], "method": "emlc-simclr", "seed": 0}
-    workplace.write_profile(profile | {"timing": {"methods": ["mlc"]}, "fidelity": fidelity})
-    text = workplace.snakemake("-n", "results/timing.md", "results/metagrad.md").stdout
+    profile["fidelity"]["method"] = "emlc-simclr"
+    workplace.write_profile(profile)
+    text = workplace.snakemake("-n", "results/embedded/metagrad.md").stdout
     jobs = {block.split(":")[0]: block for block in text.split("rule ")}
-    assert "published/timing.csv" in jobs["timing"]
-    assert "results/pretrained/embedded/digits.pt" in jobs["metagrad"]
+    assert "results/store/encoders/" in jobs["metagrad"]
