@@ -19,9 +19,10 @@ def evidence_profile():
     rows = ("mlc", "emlc-k1", "emlc-k5")
     bce_off = {"label": "L_BCE off", "of": "emlc-k5", "options": {"bce_weight": 0.0}}
     simclr = {"label": "MLC with SimCLR", "of": "mlc", "initialisation": "simclr"}
+    table = default["tables"]["table1"]
     profile = tiny_profile() | {
         "seeds": [0],
-        "columns": default["columns"][1:2],
+        "tables": {"table1": {**table, "columns": table["columns"][1:2]}},
         "methods": {name: default["methods"][name] for name in rows},
         "variants": {"overlap": default["variants"]["overlap"], "bce-off": bce_off, "mlc-simclr": simclr},
         "figures": FIGURES | {"fig1": {**FIGURES["fig1"], "methods": ["emlc-k1", "mlc-simclr"]}},
@@ -33,32 +34,34 @@ def evidence_profile():
 
 def test_figures_and_ablations_from_nothing(workplace):
     workplace.write_profile(evidence_profile())
-    figures = [f"results/figures/{name}.png" for name in FIGURES]
-    workplace.snakemake(*figures, "results/ablations.md")
-    results = workplace.folder / "results"
-    for name in FIGURES:
-        assert {path.suffix for path in (results / "figures").glob(f"{name}.*")} == {".png", ".svg", ".csv", ".txt"}
-    ablations = pd.read_csv(results / "ablations.csv").set_index("method")
+    asked = [*(f"results/embedded/figures/{name}.png" for name in FIGURES), "results/embedded/ablations.md"]
+    workplace.snakemake(*asked)
+    shown = workplace.folder / "results" / "embedded"
+    workplace.snakemake("results/embedded/ablations.csv", *(file.replace("png", "csv") for file in asked[:-1]))
+    ablations = pd.read_csv(shown / "ablations.csv").set_index("method")
     assert ablations["n"].tolist() == [2, 2, 2]
-    overlap = read_record(results / "runs" / "embedded" / "digits" / "sym-0.5" / "overlap" / "seed0" / "record.json")
+    store = workplace.folder / "results" / "store"
+    for name in FIGURES:
+        assert {path.suffix for path in store.glob(f"figures/*/{name}.*")} == {".png", ".svg", ".csv", ".txt"}
+    runs = [read_record(path) for path in (workplace.folder / "results" / "runs").glob("*/record.json")]
+    overlap = next(record for record in runs if record["run"]["method"] == "overlap")
     assert "clean images are also in the noisy set" in json.dumps(overlap["task"]["warnings"])
-    assert workplace.scheduled(*figures, "results/ablations.md") == []
+    assert workplace.scheduled(*asked) == []
     renamed = evidence_profile()
     renamed["methods"]["emlc-k1"]["label"] = "EMLC, one step"
     workplace.write_profile(renamed)
-    made = workplace.scheduled(*figures, "results/ablations.md")
-    assert {line.split()[1].partition(".")[0] for line in made} == {
-        *(f"results/figures/{name}" for name in FIGURES),
-        "results/ablations",
-    }
+    made = [line.split()[1] for line in workplace.scheduled(*asked)]
+    assert [line for line in made if not line.startswith("results/store")] == sorted(asked, key=made.index)
+    kinds = [line.split("/")[2] for line in made if line.startswith("results/store")]
+    assert sorted(kinds) == ["ablations", *["figures"] * len(FIGURES)]  # drawn anew; nothing is trained
 
 
 def test_pages_depend_on_all_that_they_read(workplace):
     profile = evidence_profile()
     profile["variants"]["emlc-simclr"] = {"label": "From SimCLR", "of": "emlc-k1", "initialisation": "simclr"}
-    fidelity = {"column": profile["columns"][0], "method": "emlc-simclr", "seed": 0}
+    fidelity = {"column": profile["tables"]["table1"]["columns"][0], "method": "emlc-simclr", "seed": 0}
     workplace.write_profile(profile | {"timing": {"methods": ["mlc"]}, "fidelity": fidelity})
-    text = workplace.snakemake("-n", "results/timing.md", "results/metagrad.md").stdout
+    text = workplace.snakemake("-n", "results/embedded/timing.md", "results/embedded/metagrad.md").stdout
     jobs = {block.split(":")[0]: block for block in text.split("rule ")}
-    assert "published/timing.csv" in jobs["timing"]
-    assert "results/pretrained/embedded/digits.pt" in jobs["metagrad"]
+    (encoder,) = [line for line in jobs["pretrain"].splitlines() if line.strip().startswith("output:")]
+    assert encoder.split()[1] in jobs["metagrad"]
