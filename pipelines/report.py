@@ -18,7 +18,8 @@ from pipelines.evidence.measured import measured, table_folders
 from pipelines.machine.work import work
 from pipelines.page.accuracies import SELECTION_TEXT
 from pipelines.page.claims import MARK, said_in, verdict_text
-from pipelines.page.parts import claim_counts, figures, pages, steps_made
+from pipelines.page.differences import real_differences
+from pipelines.page.parts import claim_counts, figures, markdown_html, pages, steps_made
 from pipelines.page.sections import Grid, not_run, sections
 from pipelines.profile.places import PUBLISHED, ROOT
 
@@ -76,6 +77,7 @@ def _table(order: Order, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
         "of_the_paper": bool({cell.dataset for cell in published} & {one["title"] for one in table["datasets"]}),
         "sections": sections(grid),
         "not_run": not_run(grid),
+        "differences": markdown_html(real_differences(table), f"{table['title']}, differences"),
         "cells": comparison["cells"],
         "counts": comparison["counts"],
         "judged": sum(comparison["counts"][verdict] for verdict in (REPRODUCED, DEVIATES)),

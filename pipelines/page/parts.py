@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from emlc.records.errors import SuiteError
 
@@ -69,19 +69,17 @@ def pages(files: Files) -> list[dict[str, Any]]:
         {
             "name": name,
             "title": title,
-            "html": markdown_html(files.get(f"{name}.md"), name),
+            "html": markdown_html(_text(files[f"{name}.md"]), title) if f"{name}.md" in files else None,
             "data": csv_data(files.get(f"{name}.csv")),
         }
         for name, title in PAGES.items()
     ]
 
 
-def markdown_html(path: Path | None, prefix: str) -> Markup | None:
+def markdown_html(text: str, title: str) -> Markup:
     """Return a Markdown page as HTML: without its title, headings one level down, HTML in it escaped."""
-    if path is None:
-        return None
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(_text(path))
+    tokens = parser.parse(text)
     if [token.tag for token in tokens[:1]] == ["h1"]:
         tokens = tokens[3:]  # opening, text, closing
     for token in tokens:
@@ -92,7 +90,7 @@ def markdown_html(path: Path | None, prefix: str) -> Markup | None:
         if token.type == "table_open":
             token.attrSet("class", "plain")
     html = parser.renderer.render(tokens, parser.options, {})
-    region = f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {PAGES.get(prefix, prefix)}">'
+    region = f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {escape(title)}">'
     return Markup(html.replace("<table", f"{region}<table").replace("</table>", "</table></div>"))
 
 

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def tiny_profile() -> dict:
-    """The default profile with two methods, two columns, two seeds and two epochs."""
+    """The default profile with three methods, two columns, two seeds and two epochs from scratch."""
     profile = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     profile = {key: value for key, value in profile.items() if key not in EVIDENCE}
-    profile["seeds"] = [0, 1]
+    profile |= {"seeds": [0, 1], "initialisation": "scratch"}
     table = profile["tables"]["table1"]
     profile["tables"] = {
         "table1": {**table, "columns": [column for column in table["columns"] if column["rate"] in (0.5, 0.4)]}

@@ -11,6 +11,8 @@ from emlc.data.store import load_arrays
 from emlc.records.artefacts import read_json
 from emlc.records.record import read_record
 from emlc.tasks.draw import load_task
+from pipelines.profile.load import load_profile
+from pipelines.profile.model import said
 from tests.fixtures import shared_file, write_cifar_archive, write_human_labels, write_pointer
 from tests.tiny import OPTIONS
 
@@ -39,7 +41,19 @@ def mirror(workplace, tmp_path):
 
 
 def shipped(workplace, name):
-    return yaml.safe_load((workplace.folder / "config" / f"{name}.yaml").read_text())
+    """A profile with what it is based on, to be changed."""
+    return said(load_profile([workplace.folder / "config" / f"{name}.yaml"]))
+
+
+def records_of(workplace):
+    return [read_record(path) for path in (workplace.folder / "results" / "runs").glob("*/record.json")]
+
+
+def data_seals(workplace, *profile):
+    """The seals of the data sets of a profile."""
+    workplace.run("python", "-m", "pipelines.plan", "--orders", "--config", *profile)
+    orders = sorted((workplace.folder / "results" / "orders" / "data").glob("*.json"))
+    return [f"results/store/data/{order.stem}/seal.json" for order in orders]
 
 
 def write(workplace, profile):
@@ -52,12 +66,12 @@ def test_one_epoch_of_every_method_at_resnet34_width(workplace, mirror):
     profile = shipped(workplace, "paper") | {"seeds": [0], "device": "cpu", "threads": 1, "mirror": str(mirror(3))}
     profile["datasets"]["cifar10"]["clean_per_class"] = 1
     profile["datasets"]["cifar10"]["pretraining"] = {"epochs": 1, "batch_size": 8, "lr": 0.01, "warm_up_epochs": 0}
-    profile["columns"] = [{"dataset": "cifar10", "noise": "sym", "rate": 0.5}]
+    profile["tables"]["table1"]["columns"] = [{"dataset": "cifar10", "noise": "sym", "rate": 0.5}]
     profile["training"] |= {"epochs": 1, "batch_size": 4}
     profile["methods"]["mlnt"]["options"] = OPTIONS["baselines.mlnt"][""] | {"pretrain_epochs": 0}
     assert profile["datasets"]["cifar10"]["model"] == {"name": "resnet34"}
     workplace.snakemake(*write(workplace, profile), "results/table1.csv")
-    records = [read_record(path) for path in (workplace.folder / "results" / "runs").rglob("record.json")]
+    records = records_of(workplace)
     assert {record["run"]["method"]: record["status"] for record in records} == dict.fromkeys(
         profile["methods"], "completed"
     )
@@ -69,15 +83,18 @@ def test_one_epoch_of_every_method_at_resnet34_width(workplace, mirror):
 
 def test_the_paper_s_archives_are_fetched_from_a_mirror_and_prepared(workplace, mirror):
     folder = mirror(2, image_classes=(10, 100))
-    prepared = [f"results/data/{name}.npz" for name in ("cifar10", "cifar100")]
+    prepared = data_seals(workplace, "config/paper.yaml")
     workplace.snakemake("--configfile", "config/paper.yaml", "--config", f"mirror={folder}", "--", *prepared)
-    for classes, path in zip((10, 100), prepared, strict=True):
-        arrays, _ = load_arrays(workplace.folder / path)
-        assert (arrays.num_classes, arrays.train_images.shape) == (classes, (2 * classes, 32, 32, 3))
+    found = [load_arrays((workplace.folder / seal).with_name("arrays.npz"))[0] for seal in prepared]
+    shapes = {arrays.num_classes: arrays.train_images.shape for arrays in found}
+    assert shapes == {classes: (2 * classes, 32, 32, 3) for classes in (10, 100)}
 
 
 def test_without_archives_and_network_a_run_ends_at_the_fetch_in_one_line(workplace):
-    arguments = ("snakemake", "--cores", "1", "--configfile", "config/paper.yaml", "--", "results/data/cifar10.npz")
+    profile = shipped(workplace, "paper")
+    profile["tables"]["table1"]["columns"] = profile["tables"]["table1"]["columns"][:1]
+    configfile = write(workplace, profile)
+    arguments = ("snakemake", "--cores", "1", *configfile, *data_seals(workplace, "small.yaml"))
     offline = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     done = workplace.run(*arguments, check=False, **offline, EMLC_MIRROR="")
     assert done.returncode != 0
@@ -104,10 +121,10 @@ def test_two_epochs_of_every_method_on_a_subset_of_the_jpeg_copy(workplace):
     dataset |= {"clean_per_class": 2, "model": {"name": "resnet18", "width": 2}}
     dataset["options"]["subset"] = {"train": 200, "test": 50}
     dataset["pretraining"] = {"epochs": 1, "batch_size": 40, "lr": 0.02, "warm_up_epochs": 0}
-    profile["columns"] = [{"dataset": "cifar10-jpeg", "noise": "asym", "rate": 0.4}]
+    profile["tables"]["table1"]["columns"] = [{"dataset": "cifar10-jpeg", "noise": "asym", "rate": 0.4}]
     profile["training"] |= {"epochs": 2, "batch_size": 18}
     workplace.snakemake(*write(workplace, profile), "results/table1.md")
-    records = [read_record(path) for path in (workplace.folder / "results" / "runs").rglob("record.json")]
+    records = records_of(workplace)
     assert {record["run"]["method"]: (record["status"], len(record["epochs"])) for record in records} == dict.fromkeys(
         profile["methods"], ("completed", 2)
     )
@@ -120,8 +137,9 @@ def test_a_table_of_human_noise(workplace, mirror):
     dataset |= {"clean_per_class": 1, "model": {"name": "resnet18", "width": 4}}
     dataset["options"] = {"subset": {"train": 60, "test": 30}}
     profile |= {"datasets": {"cifar10": dataset}, "initialisation": "scratch"}
+    table = profile["tables"]["table_cifarn"]
     rates = {"human-aggre": 0.1, "human-worst": 0.4}
-    profile["columns"] = [{"dataset": "cifar10", "noise": kind, "rate": rate} for kind, rate in rates.items()]
+    table["columns"] = [{"dataset": "cifar10", "noise": kind, "rate": rate} for kind, rate in rates.items()]
     profile["training"] |= {"epochs": 1, "batch_size": 10}
     profile["methods"] = {name: profile["methods"][name] for name in ("cross-entropy", "emlc-k5")}
     arguments = write(workplace, profile)
@@ -146,16 +164,16 @@ def test_a_table_of_human_noise(workplace, mirror):
     assert workplace.scheduled(*arguments, "results/table_cifarn.md") == []
     check_tasks(results)
 
-    profile["columns"][0]["rate"] = 0.11
+    table["columns"][0]["rate"] = 0.11
     done = workplace.snakemake(*write(workplace, profile), "results/table_cifarn.md", check=False)
     assert done.returncode != 0
-    logs = "".join(path.read_text() for path in (results / "logs" / "tasks").rglob("seed0.log"))
+    logs = "".join(path.read_text() for path in (results / "logs" / "tasks").glob("*.log"))
     assert "error: noise human-aggre has rate 0.1000, not 0.11; correct the column's rate\n" in logs
 
 
 def check_tasks(results):
     """All label sets of a seed share their split, and the labels are the file's."""
-    tasks = [load_task(path) for path in sorted((results / "tasks").rglob("seed0.npz"))]
+    tasks = [load_task(path) for path in (results / "store" / "tasks").glob("*/task.npz")]
     assert len({json.dumps(task.clean_indices.tolist()) for task in tasks}) == 1
     assert [task.sampling for task in tasks] == ["given"] * 2
     wrong = [task.noisy_labels != task.true_labels for task in tasks]

@@ -23,7 +23,9 @@ def clone(workplace):
 def test_repro_twice_and_the_lock_tells_equal_results(clone):
     clone.run("dvc", "repro", **OFFLINE)
     lock = (clone.folder / "dvc.lock").read_bytes()
-    assert (clone.folder / "results" / "table1.md").exists()
+    results = clone.folder / "results"
+    assert (results / "table1.md").exists()
+    assert (results / "embedded" / "figures" / "convergence_table1" / "digits_sym-0.5.csv").exists()
     assert "up to date" in clone.run("dvc", "repro", **OFFLINE).stdout
     shown = clone.run("dvc", "metrics", "show", "--md", **OFFLINE).stdout
     assert "Cross-Entropy" in shown

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.report_results import write_page, write_results
+from tests.pipelines.records import write_run
+from tests.pipelines.report_results import TABLES, page_jobs, show, write_page, write_results
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, e.g. apt-get install chromium")
 
 
+GRID = "table[data-table='table1'][data-dataset='UCI digits']"
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    return write_page(folder, write_results(folder))
+    jobs = page_jobs(tmp_path_factory.mktemp("page"))
+    write_results(jobs)
+    return write_page(jobs)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +67,8 @@ def test_it_loads_without_a_complaint_or_a_request(opened, made):
 
 
 def test_sorting_a_column_sorts_its_numbers_and_says_so(opened, made):
-    tab, grid = opened.tab, "table[data-dataset='UCI digits']"
-    with (made.parent / "results" / "table1.csv").open(newline="") as handle:
+    tab, grid = opened.tab, GRID
+    with next(made.parents[3].rglob("table1.csv")).open(newline="") as handle:
         scores = {line["method"]: line["mean"] for line in csv.DictReader(handle) if line["noise_type"] == "sym"}
     known = sorted((float(mean), method) for method, mean in scores.items() if mean)
     header = tab.locator(f"{grid} thead th", has_text="50%")
@@ -90,7 +95,7 @@ def test_numbers_of_a_file_are_sorted_as_numbers(opened):
 
 
 def test_a_cell_opens_and_closes_by_keyboard_and_stays_with_its_row(opened):
-    tab, grid = opened.tab, "table[data-dataset='UCI digits']"
+    tab, grid = opened.tab, GRID
     button = tab.locator(f"{grid} tbody tr", has_text="Clean only").first.locator("button").first
     details = tab.locator(f"#{button.get_attribute('aria-controls')}")
     assert not details.is_visible()
@@ -123,6 +128,29 @@ def test_the_first_tab_stop_skips_the_header(opened):
     assert focused.evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
     opened.tab.keyboard.press("Enter")
     assert opened.tab.evaluate("document.activeElement.id") == "summary"
+
+
+WIDE = [{"dataset": "digits", "noise": "sym", "rate": rate} for rate in (0.2, 0.5, 0.8, 0.9)]
+
+
+@pytest.mark.parametrize("width", [1280, 1440])
+def test_no_cell_of_a_table_is_cut(browser, tmp_path, width):
+    """Five columns, as Table 1 has, each with its published number."""
+    columns = [*WIDE, {"dataset": "digits", "noise": "asym", "rate": 0.4}]
+    jobs = page_jobs(tmp_path, tables={"table1": {**TABLES["table1"], "columns": columns}}, figures={}, timing=None)
+    for run in jobs.steps.all_runs():
+        write_run(jobs.steps, run, [10.0, 81.23 + run.seed])
+    show(jobs)
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    tab = context.new_page()
+    tab.goto(write_page(jobs).as_uri())
+    tab.evaluate("document.querySelectorAll('details').forEach(each => (each.open = true))")
+    hidden = tab.eval_on_selector_all(
+        "table.grid", "all => all.map(e => e.scrollWidth - e.closest('.scroll').clientWidth)"
+    )
+    assert len(hidden) == 3
+    assert max(hidden) <= 0
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -62,6 +62,11 @@ def write_results(jobs: Jobs) -> None:
             for seed, score in enumerate(scores[method]):
                 run = Run(method, "digits", noise, rate, seed)
                 write_run(jobs.steps, run, score if isinstance(score, str) else [10.0, score])
+    show(jobs)
+
+
+def show(jobs: Jobs) -> None:
+    """Write what the page reads beside the records."""
     for name in jobs.profile.tables:
         made(jobs.pages.table(name), make_table)
     for name, order in jobs.pages.measured().items():

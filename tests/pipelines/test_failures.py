@@ -19,7 +19,15 @@ FAILED = [{"seed": 1, "folder": "results/runs/abc", "error": "loss is nan"}]
 
 def table(failed):
     cell = dict.fromkeys(("method", "dataset", "noise_type", "noise_rate", "mean", "std"))
-    facts = {"title": "T", "protocol": "paper", "selection": "last", "seeds": [0], "datasets": [], "methods": []}
+    facts = {
+        "title": "T",
+        "protocol": "paper",
+        "selection": "last",
+        "seeds": [0],
+        "datasets": [],
+        "methods": [],
+        "paired": [],
+    }
     return {"profile": "p", **facts, "cells": [{**cell, "failed": []}, {**cell, "failed": failed}]}
 
 
