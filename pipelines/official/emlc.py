@@ -39,7 +39,7 @@ def cases(clone: Path) -> Iterator[Case]:
 
 def _ours(options: dict[str, Any], steps: int) -> State:
     method = _method(options)
-    ours.take(method, steps, look_ahead=method.look_ahead)
+    ours.take(method, steps, look_ahead=options["look_ahead"])
     momentum = momentum_state("student", method.optimiser, list(method.student.parameters()))
     return {
         **network_state("student", method.student),

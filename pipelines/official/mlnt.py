@@ -51,7 +51,7 @@ def _ours(epoch: int, second_order: bool, steps: int) -> State:
     teacher: State = {}
     for noisy, clean in ours.feed(steps):
         teacher = network_state("mean teacher", method.teacher)
-        method.step(noisy, clean)
+        method.learn(noisy, clean)
     teacher |= {
         key: value for key, value in network_state("mean teacher", method.teacher).items() if "weights" not in key
     }

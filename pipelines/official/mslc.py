@@ -49,7 +49,7 @@ def _corrected(steps: int) -> State:
     method = ours.make("baselines.mslc", OPTIONS, RECIPE)
     method.begin_epoch(WARM_UP)
     for batch in _epoch(WARM_UP, steps):
-        method.step(*batch)
+        method.learn(*batch)
     method.end_epoch(WARM_UP)
     return _our_state(method)
 
@@ -59,7 +59,7 @@ def _warmed_up(steps: int) -> State:
     for epoch in range(WARM_UP + 1):
         method.begin_epoch(epoch)
         for batch in _epoch(epoch, steps):
-            method.step(*batch)
+            method.learn(*batch)
         method.end_epoch(epoch)
     return _our_state(method)
 
