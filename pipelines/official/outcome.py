@@ -3,6 +3,7 @@
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipelines.official.clones import NotComparable, Repository, find_clone
 from pipelines.official.comparison import AGREES, DIFFERS, EXPLAINED, STATISTICS, Case, Difference, compare
@@ -75,9 +76,14 @@ class Outcome:
     problems: tuple[str, ...]
 
 
+def adapter_of(name: str) -> Any:
+    """Return the adapter of a key of :data:`METHODS`."""
+    return importlib.import_module(f"pipelines.official.{name}")
+
+
 def compare_method(name: str, folder: Path) -> Outcome:
     """Compare one method, a key of :data:`METHODS`, with its official code in a folder of clones."""
-    adapter = importlib.import_module(f"pipelines.official.{name}")
+    adapter = adapter_of(name)
     compared, problems = [], []
     try:
         for case in adapter.cases(find_clone(folder, adapter.REPOSITORY)):
