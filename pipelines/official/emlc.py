@@ -27,14 +27,13 @@ CHUNKS = "k > 1: soft labels meet the reversed steps' products, divided by k n i
 def cases(clone: Path) -> Iterator[Case]:
     """Yield what the suite's ``released`` options repeat as it is, and what its ``paper`` options undo."""
     meta, models = load(clone, "meta.py"), load(clone, "meta_models.py")
-    for k in (1, 5):
-        for corruption in ("none", "adversarial"):
-            options = {"look_ahead": k, "corruption": corruption, "bce_weight": float(corruption != "none")}
-            name = f"k = {k}, {'label-retaining loss' if options['bce_weight'] else 'no label-retaining loss'}"
+    for k, defects, steps in ((1, (STATISTICS,), (1, 6)), (5, (STATISTICS, CHUNKS), (1, 3))):
+        plain = {"look_ahead": k, "corruption": "none", "bce_weight": 0.0}
+        retaining = {"look_ahead": k, "corruption": "adversarial"}
+        for name, options in (("no label-retaining loss", plain), ("label-retaining loss", retaining)):
             official = partial(_official, meta, models, options)
-            yield Case(f"{name}, released options", partial(_ours, options | RELEASED), official)
-            defects = (STATISTICS, CHUNKS) if k > 1 else (STATISTICS,)
-            yield Case(f"{name}, paper's options", partial(_ours, options), official, defects)
+            yield Case(f"k = {k}, {name}, released options", partial(_ours, options | RELEASED), official, steps=steps)
+        yield Case(f"k = {k}, paper's options", partial(_ours, retaining), official, defects, steps)
 
 
 def _ours(options: dict[str, Any], steps: int) -> State:

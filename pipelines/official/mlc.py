@@ -44,7 +44,9 @@ def _official(
     step: Definitions, models: Definitions, losses: Definitions, options: dict[str, Any], steps: int, undone: bool
 ) -> State:
     initial, recipe = ours.make("baselines.mlc", options), ours.training()
-    batches = [(noisy, *initial.divided(clean)) for noisy, clean in ours.feed(steps)]
+    # As the public script divides a clean batch: its first half evaluates, its second half trains.
+    half = len(ours.clean_labels()) // 2
+    batches = [(noisy, clean[:half], clean[half:]) for noisy, clean in ours.feed(steps)]
     student = WithFeatures(
         copy.deepcopy(initial.student), tuple(evaluation.inputs for _, evaluation, _ in batches) if undone else ()
     ).train()
