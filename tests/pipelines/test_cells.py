@@ -52,7 +52,7 @@ def test_cells_by_hand(tmp_path):
     assert (emlc["mean"], emlc["std"], emlc["n_seeds"]) == (82.5, 2.1213, 2)
     (failure,) = emlc["failed"]
     assert (failure["seed"], failure["error"], failure["folder"]) == (2, "diverged", emlc["runs"]["2"])
-    assert (tmp_path / "results").as_posix() in failure["folder"]
+    assert failure["folder"].startswith("results/runs/")
     assert (table["profile"], table["title"], table["seeds"]) == ("tiny", "Table 1", [0, 1, 2])
     assert table["versions"] == ["2.15.0"]
     assert (folder / "table1.csv").read_text().splitlines() == [

@@ -32,7 +32,7 @@ PAPER = ROOT / "config" / "paper.yaml"
 
 def profile(epochs=5, **changes):
     tiny = copy.deepcopy(tiny_profile(initialisation="simclr", seeds=[0, 1, 2]))
-    tiny["tables"]["table1"]["columns"].append({"dataset": "digits", "noise": "asym", "rate": 0.4})
+    tiny["tables"]["table1"]["columns"].append({"dataset": "digits", "noise": "sym", "rate": 0.8})
     tiny["datasets"]["digits"]["pretraining"] = {"epochs": epochs, "batch_size": 16, "warm_up_epochs": 0}
     tiny["methods"]["cross-entropy"]["initialisation"] = "scratch"
     return {**tiny, **changes}
@@ -226,4 +226,4 @@ def test_orders_are_written_for_machines_without_snakemake(monkeypatch, tmp_path
     monkeypatch.chdir(tmp_path)
     assert main(["--config", str(write_yaml(tmp_path / "p.yaml", profile())), "--orders"]) == 0
     orders = sorted(path.parent.name for path in (tmp_path / "results" / "orders").rglob("*.json"))
-    assert (orders.count("cells"), orders.count("tasks"), orders.count("encoders")) == (12, 9, 1)
+    assert (orders.count("cells"), orders.count("tasks"), orders.count("encoders")) == (4, 12, 1)

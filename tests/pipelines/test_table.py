@@ -86,8 +86,8 @@ PAGE = """\
 
 Test accuracy (%), mean ± standard deviation over seeds 0, 1, 2; protocol `paper`; reported is the epoch with the best \
 clean-set accuracy (section 4.1; ties by lower clean loss). Bold: the best mean of a column and all that cannot be \
-told from it (below). *Paper* rows are published numbers, which no record here backs; differences across data sets are not \
-comparable and stand in parentheses. Data: UCI digits of 1998-07, sha256 0123456789ab.
+told from it (below). *Paper* rows are published numbers, which no record here backs; differences across data sets \
+are not comparable and stand in parentheses. Data: UCI digits of 1998-07, sha256 0123456789ab.
 
 ## UCI digits
 

@@ -18,8 +18,10 @@ from emlc.engine.run import method_class, parse_options
 from emlc.judging.cells import read_published
 from emlc.models import build_model
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.load import load_settings
-from pipelines.profile.settings import ROOT, Run, dataset_options, run_spec, runs, table_facts
+from pipelines.profile.load import dataset_options, load_profile, start_of
+from pipelines.profile.model import said
+from pipelines.profile.places import ROOT
+from pipelines.workflow.steps import Steps
 from tests.fixtures import shared_file, torch_reads
 
 PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG, NEW_METHOD = (
@@ -31,34 +33,35 @@ TABLE_1 = ROOT / "published" / "table1.csv"
 
 @pytest.fixture(scope="module")
 def paper():
-    return load_settings([PAPER])
+    return load_profile([PAPER])
 
 
 @pytest.fixture(scope="module")
 def jpeg():
-    return load_settings([JPEG])
+    return load_profile([JPEG])
 
 
 def test_rows_and_columns_are_those_of_the_paper(paper):
     cells = read_published(TABLE_1)
-    labels = [method["label"] for method in paper["methods"].values()]
+    labels = [method.label for method in paper.methods.values()]
     assert labels == [*dict.fromkeys(cell.method for cell in cells), "Clean only"]
-    titles = {name: open_dataset(name, dataset_options(paper, name)).title for name in paper["datasets"]}
-    columns = [(titles[column["dataset"]], column["noise"], column["rate"]) for column in paper["columns"]]
+    titles = {name: open_dataset(name, dataset_options(paper, name)).title for name in paper.datasets}
+    columns = [(titles[column.dataset], column.noise, column.rate) for column in paper.tables["table1"].columns]
     assert columns == [*dict.fromkeys((cell.dataset, *cell.noise) for cell in cells)]
-    assert len(runs(paper)) == 9 * 9 * 5
+    assert len(Steps(paper).table_runs("table1")) == 9 * 9 * 5
 
 
 def test_recipe_of_section_4_1(paper):
-    assert paper["training"] == {"epochs": 15, "batch_size": 128, "lr": 0.02, "momentum": 0.9, "weight_decay": 5e-4}
-    assert (paper["protocol"], paper["selection"], paper["initialisation"]) == ("paper", "best-clean", "simclr")
-    assert (paper["seeds"], paper["device"]) == ([0, 1, 2, 3, 4], "cuda")
+    recipe = {"epochs": 15, "batch_size": 128, "lr": 0.02, "momentum": 0.9, "weight_decay": 5e-4}
+    assert said(paper.training) == recipe
+    assert (paper.protocol, paper.tables["table1"].selection, paper.initialisation) == ("paper", "best-clean", "simclr")
+    assert (paper.seeds, paper.device) == ((0, 1, 2, 3, 4), "cuda")
     for name, model, classes in [("cifar10", "resnet34", 10), ("cifar100", "resnet50", 100)]:
-        dataset = paper["datasets"][name]
-        assert dataset["model"] == {"name": model}
-        assert dataset["clean_per_class"] * classes == 1_000
-        assert dataset["crop_padding"] == 4
-        assert dataset["pretraining"] == {
+        dataset = paper.datasets[name]
+        assert dataset.model.model_dump() == {"name": model}
+        assert dataset.clean_per_class * classes == 1_000
+        assert dataset.crop_padding == 4
+        assert said(dataset.pretraining) == {
             "epochs": 1000,
             "batch_size": 1024,
             "lr": 0.5,
@@ -68,7 +71,7 @@ def test_recipe_of_section_4_1(paper):
             "warm_up_epochs": 10,
             "warm_up_lr": 0.01,
         }
-    assert not any({"training", "initialisation"} & set(method) for method in paper["methods"].values())
+    assert not any(said(method.training) or method.initialisation for method in paper.methods.values())
 
 
 def test_asymmetric_noise_is_the_field_s(paper):
@@ -96,14 +99,14 @@ PUBLISHED = {
 }
 
 
-def options_of(settings, method):
-    dataset = next(iter(settings["datasets"]))
-    spec = run_spec(settings, Run(method, dataset, "sym", 0.5, 0))
-    return parse_options(method_class(spec["implementation"]).Options, spec["options"], spec["implementation"])
+def options_of(profile, method):
+    recipe = Steps(profile).recipe(method, next(iter(profile.datasets)))
+    implementation = recipe["implementation"]
+    return parse_options(method_class(implementation).Options, recipe["options"], implementation)
 
 
 def test_hyper_parameters_are_the_published_ones(paper):
-    for method in paper["methods"]:
+    for method in paper.methods:
         options = options_of(paper, method)
         for key, value in PUBLISHED.get(method, {}).items():
             assert getattr(options, key) == value, (method, key)
@@ -114,18 +117,19 @@ def test_hyper_parameters_are_the_published_ones(paper):
 
 
 def test_jpeg_profile_is_the_cifar10_half_and_a_row_without_simclr(paper, jpeg):
-    extra = jpeg["methods"].pop("clean-only-scratch")
-    assert jpeg["methods"] == paper["methods"]
-    assert list(jpeg["methods"]) == list(paper["methods"])
-    assert (extra["implementation"], extra["initialisation"]) == ("baselines.clean_only", "scratch")
-    half = [column | {"dataset": "cifar10-jpeg"} for column in paper["columns"] if column["dataset"] == "cifar10"]
-    assert jpeg["columns"] == half
-    for key in ("training", "seeds", "selection", "protocol", "initialisation"):
-        assert jpeg[key] == paper[key]
-    ours, theirs = jpeg["datasets"]["cifar10-jpeg"], paper["datasets"]["cifar10"]
-    assert ours["pretraining"] == theirs["pretraining"] | {"epochs": 100}
+    methods = dict(jpeg.methods)
+    extra = methods.pop("clean-only-scratch")
+    assert methods == paper.methods
+    assert (extra.implementation, extra.initialisation) == ("baselines.clean_only", "scratch")
+    half = [column for column in paper.tables["table1"].columns if column.dataset == "cifar10"]
+    columns = [column.model_copy(update={"dataset": "cifar10-jpeg"}) for column in half]
+    assert list(jpeg.tables["table1"].columns) == columns
+    for key in ("training", "seeds", "protocol", "initialisation"):
+        assert getattr(jpeg, key) == getattr(paper, key)
+    ours, theirs = jpeg.datasets["cifar10-jpeg"], paper.datasets["cifar10"]
+    assert said(ours.pretraining) == said(theirs.pretraining) | {"epochs": 100}
     for key in ("clean_per_class", "crop_padding", "model"):
-        assert ours[key] == theirs[key]
+        assert getattr(ours, key) == getattr(theirs, key)
     dataset = open_dataset("cifar10-jpeg", dataset_options(jpeg, "cifar10-jpeg"))
     assert dataset.title == "CIFAR-10 (JPEG)"
     for fact in ("class_map", "mean", "std", "flips", "released"):
@@ -137,70 +141,78 @@ HUMAN_LABELS = {"cifar10": "data/cifar10n.dvc", "cifar100": "data/cifar100n.dvc"
 
 @pytest.mark.parametrize(("profile", "base"), [(HUMAN, PAPER), (HUMAN_JPEG, JPEG)], ids=["official", "jpeg"])
 def test_human_noise_profiles_differ_in_columns_table_and_figures_only(profile, base):
-    human, like = load_settings([profile]), load_settings([base])
-    assert human.pop("table") == {"name": "table_cifarn", "title": "Human label noise (CIFAR-N)"}
-    assert human.pop("profile") != like.pop("profile")
-    for table1_only in ("figures", "variants"):
-        assert table1_only not in human
-        like.pop(table1_only, None)
-    columns = human.pop("columns")
-    assert {column["dataset"] for column in columns} == {column["dataset"] for column in like.pop("columns")}
-    for name, dataset in human["datasets"].items():
-        assert dataset.pop("human_labels") == HUMAN_LABELS[name]
-    assert human == like
-    kinds = [column["noise"] for column in columns if column["dataset"] != "cifar100"]
+    human, like = load_profile([profile]), load_profile([base])
+    ((name, table),) = human.tables.items()
+    assert (name, table.title, table.published) == ("table_cifarn", "Human label noise (CIFAR-N)", None)
+    assert human.profile != like.profile
+    assert not human.figures
+    assert {column.dataset for column in table.columns} == set(human.datasets) == set(like.datasets)
+    for key, dataset in human.datasets.items():
+        assert dataset.human_labels == HUMAN_LABELS[key]
+        assert dataset.model_copy(update={"human_labels": None}) == like.datasets[key]
+    for key in ("methods", "training", "seeds", "protocol", "initialisation", "device", "threads"):
+        assert getattr(human, key) == getattr(like, key)
+    kinds = [column.noise for column in table.columns if column.dataset != "cifar100"]
     assert kinds == [f"human-{name}" for name in ("aggre", "random1", "random2", "random3", "worst")]
 
 
 def test_human_noise_rates_are_those_of_the_label_files():
     for profile in (HUMAN, HUMAN_JPEG):
-        for column in load_settings([profile])["columns"]:
-            labels = shared_file({"cifar100": "CIFAR-100_human.pt"}.get(column["dataset"], "CIFAR-10_human.pt"))
-            md5 = read_pointer(ROOT / HUMAN_LABELS[column["dataset"]]).md5
+        for column in load_profile([profile]).tables["table_cifarn"].columns:
+            labels = shared_file({"cifar100": "CIFAR-100_human.pt"}.get(column.dataset, "CIFAR-10_human.pt"))
+            md5 = read_pointer(ROOT / HUMAN_LABELS[column.dataset]).md5
             true = torch_reads(labels)["clean_label"]
-            human = read_human_labels(labels, md5, true)[column["noise"].removeprefix("human-")]
-            assert round(float((human != true).mean()), 4) == column["rate"]
+            human = read_human_labels(labels, md5, true)[column.noise.removeprefix("human-")]
+            assert round(float((human != true).mean()), 4) == column.rate
 
 
 @pytest.mark.parametrize("profile", [PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG])
 def test_every_network_exists(profile):
     import torch
 
-    for dataset in load_settings([profile])["datasets"].values():
-        options = {key: value for key, value in dataset["model"].items() if key != "name"}
-        assert build_model(dataset["model"]["name"], 10, 3, torch.Generator(), **options)
+    for dataset in load_profile([profile]).datasets.values():
+        options = {key: value for key, value in dataset.model.model_dump().items() if key != "name"}
+        assert build_model(dataset.model.name, 10, 3, torch.Generator(), **options)
 
 
-def test_embedded_profile_has_a_pretraining_that_no_row_uses():
-    settings = load_settings([EMBEDDED])
-    assert settings["initialisation"] == "scratch"
-    assert settings["datasets"]["digits"]["pretraining"]["epochs"] == 100
-    assert {run_spec(settings, run)["initialisation"] for run in runs(settings)} == {"scratch"}
+@pytest.mark.parametrize("profile", [PAPER, JPEG, HUMAN, HUMAN_JPEG])
+def test_a_profile_says_only_what_is_its_own(profile):
+    assert len(profile.read_text().splitlines()) <= 40
+
+
+def test_the_embedded_profile_follows_the_paper_s_recipe_and_scratch_does_not():
+    embedded, scratch = load_profile([EMBEDDED]), load_profile([ROOT / "config" / "scratch.yaml"])
+    starts = {method: start_of(embedded, method) for method in embedded.methods}
+    assert {method for method, start in starts.items() if start != "simclr"} == {"clean-only-scratch"}
+    assert embedded.seeds == (0, 1, 2, 3, 4)
+    assert {start_of(scratch, method) for method in scratch.methods} == {"scratch"}
+    assert scratch.model_copy(update={"profile": "embedded", "initialisation": "simclr"}).training == embedded.training
 
 
 def test_dvc_plots_every_column_and_method_of_the_embedded_profile():
-    settings = load_settings([EMBEDDED])
-    labels = [method["label"] for method in settings["methods"].values()]
-    columns = [f"{column['dataset']}_{column['noise']}-{column['rate']}" for column in settings["columns"]]
+    table = load_profile([EMBEDDED]).tables["table1"]
+    methods = load_profile([EMBEDDED]).methods
+    labels = [methods[name].label for name in table.methods or methods]
+    columns = [f"{column.dataset}_{column.noise}-{column.rate}" for column in table.columns]
     plots = [plot for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] for plot in entry.values()]
     shown = [item for plot in plots for item in plot["y"].items()]
-    assert shown == [(f"results/figures/convergence/{column}.csv", labels) for column in columns]
+    folder = "results/embedded/figures/convergence_table1"
+    assert shown == [(f"{folder}/{column}.csv", labels) for column in columns]
 
 
 def test_profile_of_a_new_method_is_the_embedded_one_in_tiny_under_names_of_its_own():
-    trial, embedded = load_settings([NEW_METHOD]), load_settings([EMBEDDED])
-    others = [load_settings([path]) for path in (PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG)]
-    assert trial["profile"] not in {other["profile"] for other in others}
-    assert table_facts(trial)["name"] not in {table_facts(other)["name"] for other in others}
-    assert "published" not in table_facts(trial)
-    assert (len(trial["columns"]), len(trial["seeds"]), trial["training"].pop("epochs")) == (1, 1, 2)
-    assert trial["columns"][0] in embedded["columns"]
-    assert trial["training"].items() <= embedded["training"].items()
-    for key in ("protocol", "selection", "device", "threads", "initialisation"):
-        assert trial[key] == embedded[key]
-    embedded["datasets"]["digits"].pop("pretraining")
-    assert trial["datasets"] == embedded["datasets"]
-    assert trial["methods"]["cross-entropy"] == embedded["methods"]["cross-entropy"]
+    trial, embedded = load_profile([NEW_METHOD]), load_profile([EMBEDDED])
+    others = [load_profile([path]) for path in (PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG)]
+    assert trial.profile not in {other.profile for other in others}
+    ((name, table),) = trial.tables.items()
+    assert name not in {other for profile in others for other in profile.tables}
+    assert table.published is None
+    assert (len(table.columns), len(trial.seeds), trial.training.epochs) == (1, 1, 2)
+    assert table.columns[0] in embedded.tables["table1"].columns
+    assert trial.training == embedded.training.model_copy(update={"epochs": 2})
+    for key in ("protocol", "device", "threads"):
+        assert getattr(trial, key) == getattr(embedded, key)
+    assert trial.methods["cross-entropy"] == embedded.methods["cross-entropy"]
 
 
 @pytest.fixture(scope="module")
@@ -226,46 +238,31 @@ def dry_run(folder, *arguments, target="results/table1.md"):
     return Counter({rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", stats, re.MULTILINE)}), text
 
 
-def trainings(jobs):
-    return sum(count for rule, count in jobs.items() if rule.startswith("train_seeds_"))
-
-
 def test_dry_run_lists_the_whole_of_table_1(checkout):
-    jobs, text = dry_run(checkout, "--configfile", "config/paper.yaml")
+    jobs, _ = dry_run(checkout, "--configfile", "config/paper.yaml")
     fetches = {rule: count for rule, count in jobs.items() if rule.startswith("fetch_")}
     assert fetches == {"fetch_cifar10": 1, "fetch_cifar100": 1}
-    assert (jobs["prepare"], jobs["pretrain"], jobs["inject"], trainings(jobs)) == (2, 2, 45, 405)
-    training = re.findall(r"^    input: (.*)\n    output: results/runs/paper/(\S+?)/", text, re.MULTILINE)
-    assert len(training) == 405
-    assert all(f"results/pretrained/paper/{dataset}.pt" in inputs for inputs, dataset in training)
+    assert (jobs["prepare"], jobs["pretrain"], jobs["inject"], jobs["train"]) == (2, 2, 45, 405)
 
 
 def test_dry_run_pretrains_only_for_what_starts_from_simclr(checkout):
-    profile = yaml.safe_load(JPEG.read_text())
-    profile["seeds"], profile["columns"] = [0], profile["columns"][:1]
+    profile = load_profile([JPEG]).model_dump(mode="json", exclude_unset=True)
+    profile["seeds"] = [0]
+    profile["tables"]["table1"]["columns"] = profile["tables"]["table1"]["columns"][:1]
     (checkout / "one.yaml").write_text(yaml.safe_dump(profile, sort_keys=False))
     jobs, text = dry_run(checkout, "--configfile", "one.yaml")
-    assert (jobs["pretrain"], trainings(jobs)) == (1, 10)
-    inputs = re.findall(r"^    input: (.*)\n    output: results/runs/\S+/clean-only-scratch/", text, re.MULTILINE)
-    assert len(inputs) == 1
-    assert "results/pretrained" not in inputs[0]
+    assert (jobs["pretrain"], jobs["train"]) == (1, 10)
+    trains = re.findall(r"^rule train:\n    input: (.*)$|^localrule train:\n    input: (.*)$", text, re.MULTILINE)
+    assert sum("store/encoders" in "".join(inputs) for inputs in trains) == 9
     profile["datasets"]["cifar10-jpeg"]["pretraining"] = {"checkpoint": "data.dvc"}
     (checkout / "one.yaml").write_text(yaml.safe_dump(profile, sort_keys=False))
     jobs, text = dry_run(checkout, "--configfile", "one.yaml")
-    assert (jobs["pretrain"], trainings(jobs)) == (0, 10)
-    assert (
-        len(re.findall(r"^    input: .*seed0\.npz, data\.dvc, .*\n    output: results/runs/", text, re.MULTILINE)) == 9
-    )
+    assert (jobs["pretrain"], jobs["train"]) == (0, 10)
 
 
 def test_dry_run_of_human_noise(checkout):
-    jobs, text = dry_run(checkout, "--configfile", "config/cifarn.yaml", target="results/table_cifarn.md")
+    jobs, _ = dry_run(checkout, "--configfile", "config/cifarn.yaml", target="results/table_cifarn.md")
     fetches = sorted(rule for rule in jobs if rule.startswith("fetch_"))
     assert fetches == ["fetch_cifar10", "fetch_cifar100", "fetch_cifar100n", "fetch_cifar10n"]
-    assert (jobs["prepare"], jobs["human"], jobs["inject"], trainings(jobs)) == (2, 2, 30, 270)
-    assert (jobs["compare"], jobs["table"]) == (0, 1)
-    inputs = re.findall(
-        r"^    input: (.*)\n    output: results/tasks/cifarn/cifar10/human-worst-0\.4021/", text, re.MULTILINE
-    )
-    assert len(inputs) == 5
-    assert all("results/human/cifar10.npz" in line for line in inputs)
+    assert (jobs["prepare"], jobs["human"], jobs["inject"], jobs["train"]) == (2, 2, 30, 270)
+    assert jobs["table"] == 1
