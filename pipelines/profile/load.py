@@ -50,7 +50,7 @@ def profile_of(config: Mapping[str, Any], files: Sequence[str | Path]) -> Profil
 def based(content: Mapping[str, Any], folder: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return a profile laid over the one that its ``base`` names, and that over its own.
 
-    Mappings are merged key by key; lists are replaced.
+    Mappings are merged key by key; lists are replaced. An entry of :data:`NAMED` that is null takes away what the base has.
 
     Parameters
     ----------
@@ -75,7 +75,17 @@ def based(content: Mapping[str, Any], folder: Path, seen: tuple[Path, ...] = ())
     if path in seen:
         names = " -> ".join(file.name for file in (*seen, path))
         raise SuiteError(f"config key base: a profile is based on itself ({names})")
-    return merged(based(_read(path), path.parent, (*seen, path)), own)
+    return _without_nulls(merged(based(_read(path), path.parent, (*seen, path)), own))
+
+
+NAMED = ("datasets", "methods", "variants", "tables", "figures")
+"""Keys whose entries a profile names."""
+
+
+def _without_nulls(content: Mapping[str, Any]) -> dict[str, Any]:
+    named = {key: content[key] for key in NAMED if isinstance(content.get(key), Mapping)}
+    left = {key: {name: part for name, part in entries.items() if part is not None} for key, entries in named.items()}
+    return {**content, **left}
 
 
 def _read(path: Path) -> dict[str, Any]:

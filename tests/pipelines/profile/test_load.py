@@ -151,6 +151,15 @@ def test_a_profile_is_its_base_with_what_it_says_itself(tmp_path):
     assert profile_of({"base": "base.yaml"}, [tmp_path / "x.yaml"]) == checked(tiny_profile(seeds=[3, 4]))
 
 
+def test_null_takes_away_what_the_base_has(tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(tiny_profile()))
+    text = "base: base.yaml\nmethods: {emlc-k5: null}\ntables: {table1: {published: null}}\n"
+    (tmp_path / "top.yaml").write_text(text)
+    profile = load_profile([tmp_path / "top.yaml"])
+    assert list(profile.methods) == ["cross-entropy"]
+    assert profile.tables["table1"].published is None
+
+
 def test_a_profile_that_is_based_on_itself_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text("base: b.yaml\n")
     (tmp_path / "b.yaml").write_text("base: ./a.yaml\n")

@@ -18,7 +18,7 @@ from emlc.engine.run import method_class, parse_options
 from emlc.judging.cells import read_published
 from emlc.models import build_model
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.load import dataset_options, load_profile, start_of
+from pipelines.profile.load import dataset_options, load_profile, start_of, used
 from pipelines.profile.model import said
 from pipelines.profile.places import ROOT
 from pipelines.workflow.steps import Steps
@@ -146,10 +146,10 @@ def test_human_noise_profiles_differ_in_columns_table_and_figures_only(profile, 
     assert (name, table.title, table.published) == ("table_cifarn", "Human label noise (CIFAR-N)", None)
     assert human.profile != like.profile
     assert not human.figures
-    assert {column.dataset for column in table.columns} == set(human.datasets) == set(like.datasets)
-    for key, dataset in human.datasets.items():
-        assert dataset.human_labels == HUMAN_LABELS[key]
-        assert dataset.model_copy(update={"human_labels": None}) == like.datasets[key]
+    assert used(human) == used(like)
+    for key in used(human):
+        assert human.datasets[key].human_labels == HUMAN_LABELS[key]
+    assert human.datasets == like.datasets
     for key in ("methods", "training", "seeds", "protocol", "initialisation", "device", "threads"):
         assert getattr(human, key) == getattr(like, key)
     kinds = [column.noise for column in table.columns if column.dataset != "cifar100"]
