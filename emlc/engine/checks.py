@@ -1,6 +1,7 @@
 """Checks of anybody's method against the contract, on a tiny task: the ones that the suite's own methods pass."""
 
 import dataclasses
+import math
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -83,39 +84,46 @@ def _fault_of_labels(method: Method) -> str | None:
 
 def repeats_itself(trial: Trial) -> str | None:
     """Two runs are equal."""
-    return _difference(trial.run(), trial.run())
+    return _difference(trial.history, trial.run())
 
 
 def resumes(trial: Trial) -> str | None:
-    """A run that is killed after every step and every epoch, and goes on each time, is the run left in peace."""
-    peaceful, history, kills = trial.run(), None, 0
+    """A run that is killed several times an epoch and after it, and goes on each time, is the run left in peace."""
+    history, kills = None, 0
     with tempfile.TemporaryDirectory() as folder:
         while history is None:
             try:
                 history = trial.run(_Fragile(Path(folder) / "run.pt"))
             except Interrupted:
                 kills += 1
-    return _difference(peaceful, history, f"killed {kills} times and resumed, ")
+    return _difference(trial.history, history, f"killed {kills} times and resumed, ")
 
 
 class _Fragile(Checkpoints):
-    """Lets one step or epoch pass, writes a checkpoint and ends the process at the next."""
+    """Ends the process, with a checkpoint, after every epoch and after steps 1, 5, 9, ... of it."""
 
     def __init__(self, path: Path) -> None:
-        passing = iter([False])
-        super().__init__(path, {}, minutes=0, stopped=lambda: next(passing, True))
+        super().__init__(path, {}, minutes=math.inf, stopped=lambda: self.ending)
+        self.ending = False
+
+    def after_step(self, method: Method, history: History) -> None:
+        self.ending = len(history.begun) % 4 == 1
+        super().after_step(method, history)
+
+    def after_epoch(self, method: Method, history: History) -> None:
+        self.ending = True
+        super().after_epoch(method, history)
 
 
 def uses_its_own_generators(trial: Trial) -> str | None:
     """The global generators of Python, numpy and torch are neither used nor touched."""
     with _global_generators(1):
         before = _states()
-        first = trial.run()
+        history = trial.run()
         used = [name for name, state in _states().items() if state != before[name]]
     if used:
         return f"draws from the global generator of {', '.join(used)}; use setting.generator or setting.initial"
-    with _global_generators(2):
-        return _difference(first, trial.run(), "with global generators seeded otherwise, ")
+    return _difference(trial.history, history, "with global generators seeded otherwise, ")
 
 
 def _states() -> dict[str, Any]:

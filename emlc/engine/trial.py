@@ -1,6 +1,7 @@
 """A task so small that a method runs on it within a second: made in memory, to try methods out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,11 @@ class Trial:
     def run(self, keeper: Keeper | None = None) -> History:
         """Train the method as :func:`emlc.engine.run.run` does."""
         return train(self.method(), self.scored(), self.epochs, keeper=keeper)
+
+    @cached_property
+    def history(self) -> History:
+        """Of a run that is left in peace."""
+        return self.run()
 
     @property
     def _recipe(self) -> Recipe:
