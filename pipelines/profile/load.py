@@ -50,7 +50,8 @@ def profile_of(config: Mapping[str, Any], files: Sequence[str | Path]) -> Profil
 def based(content: Mapping[str, Any], folder: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return a profile laid over the one that its ``base`` names, and that over its own.
 
-    Mappings are merged key by key; lists are replaced. An entry of :data:`NAMED` that is null takes away what the base has.
+    Mappings are merged key by key; lists are replaced. An entry of :data:`NAMED` that is null takes away what the base
+    has.
 
     Parameters
     ----------

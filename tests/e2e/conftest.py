@@ -53,6 +53,11 @@ class Workplace:
     def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", "--cores", "2", *arguments, check=check)
 
+    def is_done(self, *arguments: str) -> bool:
+        """Whether a dry run says that there is nothing to do."""
+        text = self.snakemake("-n", *arguments)
+        return "Nothing to be done" in text.stdout + text.stderr
+
     def scheduled(self, *arguments: str) -> list[str]:
         """The outputs and rules that a dry run would make, one line per job."""
         text = self.snakemake("-n", *arguments)
