@@ -26,7 +26,9 @@ OPTIONS = {"threshold": 0.3, "noisy_weight": 0.5}
 def cases(clone: Path) -> Iterator[Case]:
     """Yield the one way that the method is run."""
     given = {"torch": torch, "F": F, "np": np}  # which its script has from other files, by ``import *``
-    yield Case("", _ours, partial(_official, load(clone, "Train_cifar_FasTEN.py", given)))
+    yield Case(
+        "steps, labels replaced on the way", _ours, partial(_official, load(clone, "Train_cifar_FasTEN.py", given))
+    )
 
 
 def _ours(steps: int) -> State:

@@ -18,8 +18,11 @@ def replaceable(definitions: Definitions, backbone: Backbone) -> Any:
     Its `params()` yields the weights and `update_params` replaces them, both as defined there.
     """
     base = needed(definitions, "MetaModule")
-    network = type("Replaceable", (base,), {"features": type(backbone).features, "forward": Backbone.forward})()
-    network.precision = backbone.precision
+    ours = {name: getattr(type(backbone), name) for name in ("features", "forward", "precision")}
+    network = type("Replaceable", (base,), ours)()
+    for name, value in vars(backbone).items():
+        if not name.startswith("_"):  # sizes, such as that of a pool
+            setattr(network, name, value)
     for name, layer in backbone.named_children():
         setattr(network, name, _layer(definitions, layer))
     return network.train()

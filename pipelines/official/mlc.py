@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipelines.official import ours
+from pipelines.official.backbones import backbone_case
 from pipelines.official.clones import Repository
 from pipelines.official.comparison import Case, State, momentum_state, network_state
 from pipelines.official.networks import WithFeatures, copy_weights
@@ -25,13 +26,15 @@ SWAP = "the double backward pass runs while the student holds the looked-ahead w
 
 
 def cases(clone: Path) -> Iterator[Case]:
-    """Yield k = 1 and k = 5, and the gated network of Clothing1M."""
+    """Yield k = 1 and k = 5, the gated network of Clothing1M, and the student of CIFAR."""
     step, models, losses = load(clone, "mlc.py"), load(clone, "meta_models.py"), load(clone, "mlc_utils.py")
     for k, gated in ((1, False), (5, False), (1, True)):
         options = {"gradient_steps": k, "teacher_lr": TEACHER_LR, "skip": gated}
         official = partial(_official, step, models, losses, options)
         name = f"k = {k}, gated correction network" if gated else f"k = {k}"
         yield Case(name, partial(_ours, options), official, (STATISTICS, SWAP))
+    resnet = needed(load(clone, "CIFAR/resnet.py"), "resnet32")
+    yield backbone_case("ResNet-32, also MW-Net's", "resnet32", partial(resnet, num_classes=ours.CLASSES))
 
 
 def _ours(options: dict[str, Any], steps: int) -> State:

@@ -21,7 +21,7 @@ def cases(clone: Path) -> Iterator[Case]:
     """Yield the one way that the method is run."""
     given = {"device": ours.CPU, "args": SimpleNamespace(lr=ours.LR)}
     script, layers = load(clone, "MW-Net.py", given), load(clone, "resnet.py")
-    yield Case("", _ours, partial(_official, script, layers))
+    yield Case("steps", _ours, partial(_official, script, layers))
 
 
 def _ours(steps: int) -> State:

@@ -16,6 +16,7 @@ METHODS = {
     "fasten": "FasTEN",
     "mlnt": "MLNT",
     "simclr": "SimCLR",
+    "resnets": "ResNets",
     "noise": "Noise and splits",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""

@@ -20,7 +20,8 @@ def lines(outcome: Outcome) -> Iterator[str]:
     """Yield a method's result for a terminal."""
     for compared in outcome.compared:
         undone = "" if compared.undone is None else f", defects undone {_number(compared.undone)}"
-        yield f"{_title(outcome, compared)}: {_number(compared.as_it_is)}{undone}: {compared.verdict}"
+        title = f"{outcome.method}, {compared.case.name}"
+        yield f"{title}: {_number(compared.as_it_is)}{undone}: {compared.verdict}"
     yield from (f"{outcome.method}: not compared: {problem}" for problem in outcome.problems)
 
 
@@ -123,10 +124,6 @@ def _section(title: str, items: Iterator[str]) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _title(outcome: Outcome, compared: Compared) -> str:
-    return f"{outcome.method}, {compared.case.name}" if compared.case.name else outcome.method
 
 
 def _number(value: float | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from pipelines.official.clones import NotComparable
+from pipelines.official.comparison import silence
 
 Definitions = dict[str, Any]
 """Name -> function, class or what an adapter gave; also the globals of the functions, so a change reaches them all."""
@@ -48,7 +49,8 @@ def load(clone: Path, file: str, given: Mapping[str, Any] | None = None, *, wide
         tree.body = [statement for statement in tree.body if _is_definition(statement)]
         for edit in edits:
             tree = edit.visit(tree)
-        exec(compile(ast.fix_missing_locations(tree), str(clone / file), "exec"), definitions)
+        with silence():
+            exec(compile(ast.fix_missing_locations(tree), str(clone / file), "exec"), definitions)
     except Exception as error:  # whatever a file of another decade may do
         raise NotComparable(f"{file} of {clone} no longer loads: {type(error).__name__}: {error}") from error
     definitions.update(given or {})

@@ -14,12 +14,18 @@ OFFICIAL = "EMLC_OFFICIAL"
 
 FILES = {
     "emlc": {"meta.py": "emlc_meta.py", "meta_models.py": "emlc_meta_models.py"},
-    "mlc": {"mlc.py": "mlc_mlc.py", "meta_models.py": "mlc_meta_models.py", "mlc_utils.py": "mlc_mlc_utils.py"},
+    "mlc": {
+        "mlc.py": "mlc_mlc.py",
+        "meta_models.py": "mlc_meta_models.py",
+        "mlc_utils.py": "mlc_mlc_utils.py",
+        "CIFAR/resnet.py": "mlc_resnet.py",
+    },
     "mw_net": {"MW-Net.py": "mw_net_script.py", "resnet.py": "replaceable.py"},
     "mslc": {"main.py": "mslc_main.py", "resnet.py": "replaceable.py", "dataloader.py": "mslc_dataloader.py"},
     "fasten": {"Train_cifar_FasTEN.py": "fasten_script.py"},
     "mlnt": {"main.py": "mlnt_main.py"},
     "simclr": {"losses.py": "simclr_losses.py", "util.py": "simclr_util.py", "main_supcon.py": "simclr_main.py"},
+    "resnets": {"networks/resnet_big.py": "resnets.py"},
     "noise": {"CIFAR/load_corrupted_data_mlg.py": "noise_loader.py"},
 }
 """Adapter -> path in its clone -> stand-in: a slow way to compute the same, with the public code's interface."""

@@ -13,6 +13,7 @@ import baselines.mslc
 import baselines.mw_net
 import emlc.engine.simclr
 import emlc.method
+import emlc.models.resnet
 import emlc.noise.matrices
 from emlc.metagrad import META_GRADIENTS
 
@@ -107,6 +108,11 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "sign": result_of(emlc.engine.simclr, "nt_xent", lambda loss: -loss),
         "factor": lambda patch: patch.setattr(emlc.engine.simclr, "FINAL_SHARE", 1e-3 * SLIGHTLY),
         "order": arguments_of(emlc.engine.simclr, "nt_xent", lambda a, b, temperature: (a, b.flip(0), temperature)),
+    },
+    "resnets": {
+        "sign": arguments_of(emlc.models.resnet.BasicBlock, "forward", lambda block, images: (block, -images)),
+        "factor": result_of(emlc.models.resnet.BasicBlock, "forward", lambda images: SLIGHTLY * images),
+        "order": result_of(emlc.models.resnet.BasicBlock, "forward", lambda images: images.flip(1)),
     },
     "noise": {
         "sign": arguments_of(emlc.noise.matrices, "soften", lambda matrix, rate: (matrix, 1 - rate)),
