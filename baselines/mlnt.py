@@ -138,13 +138,13 @@ class MLNT(StudentMethod):
 
     def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on the noisy batch; clean images are not used."""
-        loss, consistency = self._guided_gradient(noisy) if self.is_guided else self._plain_gradient(noisy)
+        metrics = self._guided_gradient(noisy) if self.is_guided else self._plain_gradient(noisy)
         self.optimiser.step()
         if self.is_guided:
             options = self.options
             decay = options.early_decay if self.epoch < options.ramp_epochs else options.late_decay
             move_average(self.teacher, self.student, decay)
-        return {"student_loss": loss, "consistency": consistency}
+        return metrics
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the mean teacher's logits [n, C], the student's during the pre-training."""
@@ -171,14 +171,14 @@ class MLNT(StudentMethod):
         if self.stage == 0:
             self.frozen.load_state_dict(self.student.state_dict())
 
-    def _plain_gradient(self, noisy: Batch) -> tuple[Tensor, Tensor]:
-        """Leave the gradient of the Cross-Entropy in the student; return the losses."""
+    def _plain_gradient(self, noisy: Batch) -> dict[str, Tensor]:
+        """Leave the gradient of the Cross-Entropy in the student; return the loss."""
         loss = F.cross_entropy(self.student(noisy.inputs), noisy.labels)
         self.optimiser.zero_grad()
         loss.backward()
-        return loss.detach(), torch.zeros_like(loss)
+        return {"student_loss": loss.detach()}
 
-    def _guided_gradient(self, noisy: Batch) -> tuple[Tensor, Tensor]:
+    def _guided_gradient(self, noisy: Batch) -> dict[str, Tensor]:
         """Leave the gradient of Cross-Entropy plus weighted consistency in the student; return the losses."""
         options = self.options
         guidance = self._guide(noisy)
@@ -194,7 +194,7 @@ class MLNT(StudentMethod):
         weight = options.meta_weight * ramp(self.epoch, options.ramp_epochs)
         for name, parameter in self.student.named_parameters():
             assign_gradient(parameter, gradients[name][0] + weight * meta[name])
-        return losses[0], consistency
+        return {"student_loss": losses[0], "consistency": consistency}
 
     @torch.no_grad()
     def _guide(self, noisy: Batch) -> Guidance:

@@ -153,7 +153,7 @@ class MSLC(StudentMethod):
         if self.epoch >= self.warm_up_epochs - self.options.memory_epochs:
             self.memory.average(noisy.indices, logits.detach().softmax(dim=1))
         loss = self._descend(F.cross_entropy(logits, noisy.labels))
-        return {"student_loss": loss, "mean_alpha": torch.ones_like(loss)}
+        return {"student_loss": loss}
 
     def _correct(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Update the mixing networks by a virtual step, then take the real step on the labels they give."""

@@ -44,6 +44,7 @@ def outputs(
     samples: Samples,
     view: str = "plain",
     generator: torch.Generator | None = None,
+    over: Tensor | None = None,
 ) -> Outputs:
     """Return what a function of a batch says of every sample of a set, in the set's order.
 
@@ -60,6 +61,8 @@ def outputs(
         How the samples are seen.
     generator : torch.Generator, optional
         Draws a view other than ``plain``.
+    over : Tensor [m] of int64, optional
+        The samples to ask for, in this order, instead of all N: m rows then.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def outputs(
         Constants of the training: gradients can be taken of functions of them, none flows into them.
     """
     with evaluating(owner):
-        chunks = [function(batch) for batch in samples.batches(view, generator)]
+        chunks = [function(batch) for batch in samples.batches(view, generator, over)]
     if isinstance(chunks[0], Tensor):
         return torch.cat(chunks)
     return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))

@@ -12,6 +12,7 @@ from emlc.data.augment import SimCLRView
 from emlc.engine.checkpoints import CheckpointFile
 from emlc.engine.contract import set_learning_rate
 from emlc.engine.history import History
+from emlc.engine.loop import NEVER_RIGHT
 from emlc.engine.simclr import Recipe, learning_rate, nt_xent
 from emlc.models import Backbone
 from emlc.models.projector import Projector, build_projector
@@ -142,7 +143,9 @@ def _train_epoch(work: _Pretraining, history: History, kept: CheckpointFile | No
             kept.step_done(work, history)
     loss = torch.stack([row["loss"] for row in history.begun]).mean().item()
     if not math.isfinite(loss):
-        raise DivergenceError(f"the SimCLR loss is {loss} in epoch {epoch}; lower pretraining.lr")
+        at_once = epoch == 0 and not math.isfinite(history.begun[0]["loss"].item())
+        advice = NEVER_RIGHT if at_once else "lower pretraining.lr"
+        raise DivergenceError(f"the SimCLR loss is {loss} in epoch {epoch}; {advice}")
     history.seconds.append(time.perf_counter() - started)
     history.begun, history.begun_seconds = [], 0.0
     return loss

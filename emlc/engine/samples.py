@@ -103,7 +103,9 @@ class Samples:
             self._view(view)
         return kind(self, size, views, self._generator(name))
 
-    def batches(self, view: str = "plain", generator: torch.Generator | None = None) -> Iterator[Batch]:
+    def batches(
+        self, view: str = "plain", generator: torch.Generator | None = None, over: Tensor | None = None
+    ) -> Iterator[Batch]:
         """Yield all samples once, in their order, in batches as large as memory likes.
 
         Parameters
@@ -111,6 +113,8 @@ class Samples:
         view : str
         generator : torch.Generator, optional
             Draws a view other than ``plain``.
+        over : Tensor [m] of int64, optional
+            The samples to yield, in this order, instead of all.
 
         Raises
         ------
@@ -123,7 +127,7 @@ class Samples:
             raise ValueError(f"the view {view!r} is random: give the generator that it draws from")
         _, _, height, width = self._images.shape
         size = max(1, min(CHUNK, PIXELS // (height * width)))
-        chunks = torch.arange(len(self), device=self.labels.device).split(size)
+        chunks = (torch.arange(len(self), device=self.labels.device) if over is None else over).split(size)
         reader = _Reader()
         self.expect(reader, chunks)
         for indices in chunks:

@@ -74,7 +74,7 @@ def check_files(record: Mapping[str, Any], folder: Path) -> None:
             )
 
 
-def scores(epochs: list[dict[str, Any]], selected: int) -> dict[str, float]:
+def scores(epochs: list[dict[str, Any]], selected: int, first: int = 0) -> dict[str, float]:
     """Return the test accuracy (%) by each rule of :data:`SELECTIONS`.
 
     Parameters
@@ -83,11 +83,13 @@ def scores(epochs: list[dict[str, Any]], selected: int) -> dict[str, float]:
         The history, with ``test_accuracy``.
     selected : int
         The epoch with the best clean score.
+    first : int
+        The first epoch that may be reported: those before belong to phases that only prepare.
     """
-    accuracies = [row["test_accuracy"] for row in epochs]
+    accuracies = [row["test_accuracy"] for row in epochs[first:]]
     last_five = accuracies[-5:]
     return {
-        "best-clean": accuracies[selected],
+        "best-clean": accuracies[selected - first],
         "last": accuracies[-1],
         "best-test": max(accuracies),
         "mean-last-5": round(sum(last_five) / len(last_five), 6),

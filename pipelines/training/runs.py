@@ -146,7 +146,7 @@ def _results(history: History) -> dict[str, Any]:
     return {
         "status": COMPLETED,
         "selected_epoch": selected,
-        "test_accuracy": scores(history.epochs, selected),
+        "test_accuracy": scores(history.epochs, selected, history.first_reported),
         "epochs": history.epochs,
     }
 

@@ -119,6 +119,13 @@ def test_outputs_of_every_sample_in_order(monkeypatch):
     assert net.training
 
 
+def test_outputs_of_some_samples_in_their_order(monkeypatch):
+    monkeypatch.setattr(samples, "CHUNK", 2)
+    net = Reader()
+    logits = outputs(net, lambda batch: net(batch.inputs), SAMPLES, over=torch.tensor([3, 0, 2]))
+    assert torch.equal(logits, PIXELS.flatten(1)[[3, 0, 2]] / 2)
+
+
 def test_outputs_are_constants_that_a_loss_may_use():
     net = nn.Linear(4, 2)
     probabilities = outputs(net, lambda batch: net(batch.inputs.flatten(1)).softmax(1), numbered(torch.zeros(6)))

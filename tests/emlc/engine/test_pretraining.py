@@ -77,6 +77,12 @@ def test_divergence_has_a_name(images):
         pretrain(images, replace(TINY, lr=1e30, epochs=3), CPU)
 
 
+def test_a_first_step_is_not_blamed_on_the_learning_rate(images):
+    with pytest.raises(DivergenceError, match="SimCLR loss is nan in epoch 0; nothing was trained yet") as caught:
+        pretrain(images, replace(TINY, mean=(float("nan"),)), CPU)
+    assert "lr" not in str(caught.value)
+
+
 class KillError(Exception):
     """In place of SIGKILL: nothing of the process remains but its files."""
 

@@ -70,13 +70,12 @@ def test_the_same_seed_gives_the_same_history_and_another_seed_another(name, his
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_histories_have_the_common_columns_and_always_the_same_ones(name, histories):
+def test_histories_have_the_common_columns(name, histories):
     history = histories[name]
     look_ahead = VARIANTS[name].options.get("look_ahead", 1)
     assert [row["epoch"] for row in history.epochs] == [0, 1, 2, 3]
     assert len(history.steps) == 4 * (65 // (12 * look_ahead))
-    assert {tuple(row) for row in history.steps} == {tuple(history.steps[0])}
-    assert {"step", "epoch", "student_loss"} <= set(history.steps[0])
+    assert all({"step", "epoch", "student_loss"} <= set(row) for row in history.steps)
 
 
 @every_method

@@ -106,6 +106,7 @@ def test_the_four_selection_rules_by_hand():
     history = epochs(10.0, 50.0, 90.0, 30.0, 40.0, 20.0, 60.0)
     assert scores(history, 1) == {"best-clean": 50.0, "last": 60.0, "best-test": 90.0, "mean-last-5": 48.0}
     assert tuple(scores(history, 1)) == SELECTIONS
+    assert scores(history, 5, first=4) == scores(history[4:], 1)
 
 
 def test_short_histories_average_what_there_is():
