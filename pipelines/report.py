@@ -60,7 +60,6 @@ def context(order: Order) -> dict[str, Any]:
         "vocabulary": read_vocabulary(PROVENANCE),
         "rerun": steps_made(identity),
         "snakemake": identity["command"],
-        "results": order.results.as_posix(),
     }
 
 

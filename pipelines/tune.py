@@ -18,14 +18,11 @@ from emlc.records.errors import SuiteError
 from emlc.records.store import SEAL, sound
 from pipelines.machine.cli import Parser, at_least, run
 from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
-from pipelines.page.tuning import BEGIN, END, as_markdown, with_search
+from pipelines.page.tuning import BEGIN, COLUMNS, END, as_markdown, read_trials, with_search
 from pipelines.profile.budget import check_budget, load_budget
 from pipelines.profile.load import load_profile
 from pipelines.profile.places import DEFAULT_PROFILE, ROOT
 from pipelines.training.trials import Search, Trial, score
-
-FIRST = ["method", "candidate", "shared", "dataset", "noise", "rate", "seed", "score"]
-COLUMNS = [*FIRST, "run", "torch", "device", "commit"]
 
 
 def search(trials: Sequence[Trial], known: pd.DataFrame, file: Path, processes: int) -> pd.DataFrame:
@@ -67,15 +64,6 @@ def _line(trial: Trial, value: float, here: dict[str, str]) -> dict[str, Any]:
     return {**trial.which._asdict(), **facts, **here}
 
 
-def _read(file: Path) -> pd.DataFrame:
-    if not file.exists():
-        return pd.DataFrame(columns=COLUMNS)
-    try:
-        return pd.read_csv(file)[COLUMNS]
-    except (KeyError, ValueError) as error:
-        raise SuiteError(f"{file} is no file of a search; delete it and search again") from error
-
-
 def _write(lines: pd.DataFrame, file: Path) -> None:
     with atomic_path(file) as path:
         lines.to_csv(path, columns=COLUMNS, index=False, lineterminator="\n")
@@ -115,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
     chosen = [trial for trial in trials if not args.methods or trial.which.method in args.methods]
     use_reproducible_kernels()
     file = args.records / f"{profile.profile}.csv"
-    lines = in_order(search(chosen, _read(file), file, args.processes), trials)
+    lines = in_order(search(chosen, read_trials(file), file, args.processes), trials)
     _write(lines, file)
     write_text(args.page, with_search(page, as_markdown(lines)))
     return 0

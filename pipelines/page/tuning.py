@@ -1,8 +1,32 @@
 """The search for hyper-parameters as a table: every setting with its score, the best of each method marked."""
 
+from pathlib import Path
+
 import pandas as pd
 
+from emlc.records.errors import SuiteError
+
 BEGIN, END = "<!-- the search, by python -m pipelines.tune -->", "<!-- end of the search -->"
+
+
+TEXTS = ("method", "candidate", "dataset", "noise", "run", "torch", "device", "commit")
+COLUMNS = ["method", "candidate", "shared", "dataset", "noise", "rate", "seed", "score", *TEXTS[4:]]
+
+
+def read_trials(file: Path) -> pd.DataFrame:
+    """Read the lines of a search, none if there is no file.
+
+    Raises
+    ------
+    SuiteError
+        If the file holds something else.
+    """
+    if not file.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    try:
+        return pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str))[COLUMNS]  # a commit may look like a number: 0203e39
+    except (KeyError, ValueError) as error:
+        raise SuiteError(f"{file} is no file of a search; delete it and search again") from error
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:

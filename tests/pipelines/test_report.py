@@ -191,7 +191,7 @@ def test_a_cell_opens_to_its_seeds_and_records(made, page):
     for seed, row in enumerate(rows):
         (run,) = [run for run in steps.table_runs("table1") if run.method == "clean" and run.seed == seed]
         path = steps.run(run).folder / "record.json"
-        assert str(path) in row[-1]
+        assert f"results/runs/{path.parent.name}/record.json" in row[-1]
         assert f"sha256 {json.loads(path.read_text())['sha256'][:12]}" in row[-1]
 
 
@@ -237,12 +237,13 @@ def test_files_of_other_steps_are_shown_number_by_number_and_can_be_saved(made, 
 def test_how_to_make_each_piece_again_is_told_of_what_there_is(made, page):
     (section,) = page.find("section", **{"aria-labelledby": "rerun"})
     jobs = made[0]
+    pages = jobs.pages
     for command in (
-        f"snakemake --cores 2 {jobs.results}/tiny/claims.md",
-        f"python -m pipelines.timing {jobs.pages.timing().file}",
-        f"python -m pipelines.objective {jobs.pages.figure('fig5').file}",
-        f"python -m pipelines.curves {jobs.pages.curves('table2').file}",
-        f"python -m pipelines.table {jobs.pages.table('table1').file}",
+        "snakemake --cores 2 results/tiny/claims.md",
+        f"python -m pipelines.timing results/orders/timing/{pages.timing().id}.json",
+        f"python -m pipelines.objective results/orders/figures/{pages.figure('fig5').id}.json",
+        f"python -m pipelines.curves results/orders/curves/{pages.curves('table2').id}.json",
+        f"python -m pipelines.table results/orders/tables/{pages.table('table1').id}.json",
     ):
         assert command in section["text"]
     assert "pipelines.recovery" not in section["text"]
@@ -285,7 +286,7 @@ def test_a_renamed_method_keeps_its_records(tmp_path):
     assert [len(seeds[method]) for method in ("Cross-Entropy", "MLC (ours)", "MLC")] == [3, 3, 0]
     places = [seed["record"] for seed in seeds["MLC (ours)"]]
     renamed = [run for run in first.steps.table_runs("table1") if run.method == "mlc"]
-    assert places == [f"{first.steps.run(run).folder}/record.json" for run in renamed]
+    assert places == [f"results/runs/{first.steps.run(run).id}/record.json" for run in renamed]
 
 
 def test_what_was_not_made_is_said(page):

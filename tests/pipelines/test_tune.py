@@ -10,7 +10,7 @@ from emlc.data.base import Arrays
 from emlc.records.errors import SuiteError
 from emlc.tasks.draw import TaskSpec, make_task
 from pipelines import tune
-from pipelines.page.tuning import BEGIN, END, as_markdown, summarise, with_search
+from pipelines.page.tuning import BEGIN, COLUMNS, END, as_markdown, read_trials, summarise, with_search
 from pipelines.profile.budget import check_budget, load_budget
 from pipelines.profile.load import load_profile
 from pipelines.profile.model import said
@@ -158,7 +158,7 @@ def place(tmp_path, monkeypatch):
 def test_a_search_is_kept_line_by_line_and_shown(place):
     folder, arguments = place
     assert main(arguments) == 0
-    lines = pd.read_csv(folder / "records" / "tiny.csv")
+    lines = read_trials(folder / "records" / "tiny.csv")
     assert lines["candidate"].tolist() == [
         *("{training: {lr: 0.01}}", "{training: {lr: 0.05}}", "{options: {look_ahead: 1}}")
     ]
@@ -176,17 +176,27 @@ def test_a_search_that_was_stopped_goes_on(place, monkeypatch):
     folder, arguments = place
     assert main([*arguments, "--methods", "cross-entropy"]) == 0
     file = folder / "records" / "tiny.csv"
-    first, scored = pd.read_csv(file), []
+    first, scored = read_trials(file), []
     assert first["method"].tolist() == ["cross-entropy"] * 2
     monkeypatch.setattr(tune, "score", lambda trial: scored.append(trial.which.method) or 50.0)
     assert main(arguments) == 0
     assert scored == ["emlc-k5"]
-    assert pd.read_csv(file).iloc[:2].equals(first)
+    assert read_trials(file).iloc[:2].equals(first)
     text = (folder / "budget.yaml").read_text()
     (folder / "budget.yaml").write_text(text.replace("lr: 0.01", "lr: 0.02"))
     assert main(arguments) == 0
     assert scored == ["emlc-k5", "cross-entropy"]
-    assert len(pd.read_csv(file)) == 3  # the old candidate's line is gone
+    assert len(read_trials(file)) == 3  # the old candidate's line is gone
+
+
+def test_commits_and_ids_that_look_like_numbers_stay_texts(tmp_path):
+    line = dict.fromkeys(COLUMNS, "x") | {"shared": True, "rate": 0.5, "seed": 1, "score": 50.0}
+    lines = pd.DataFrame([line | {"commit": "0203189e3339", "run": "01234567890123456789", "torch": "2.10"}])
+    lines.to_csv(tmp_path / "trials.csv", index=False)
+    pd.testing.assert_frame_equal(read_trials(tmp_path / "trials.csv"), lines[COLUMNS], check_dtype=False)
+    (tmp_path / "trials.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(SuiteError, match=r"trials\.csv is no file of a search"):
+        read_trials(tmp_path / "trials.csv")
 
 
 def test_what_is_missing_or_wrong_is_one_line_before_anything_runs(place, tmp_path):
@@ -209,4 +219,4 @@ def test_the_shipped_page_is_that_of_the_records():
     assert page.count(BEGIN) == page.count(END) == 1
     if not RECORDS.exists():
         pytest.skip("no search is recorded")
-    assert page == with_search(page, as_markdown(pd.read_csv(RECORDS)))
+    assert page == with_search(page, as_markdown(read_trials(RECORDS)))
