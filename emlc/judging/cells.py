@@ -3,8 +3,9 @@
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from emlc.data.human import PREFIX
 from emlc.judging.names import dataset_key, method_key, noise_key
@@ -12,6 +13,9 @@ from emlc.records.errors import SuiteError
 
 RATE_DIGITS = 6
 """To which noise rates are equal: 1 - 0.8 is 0.2, in single precision, too."""
+
+AS_COLLECTED = ("", None)
+"""The noise of a cell whose labels came with the data, as on Clothing1M."""
 
 RESULT_COLUMNS = ("method", "dataset", "noise_type", "noise_rate", "mean", "std", "n_seeds")
 PUBLISHED_COLUMNS = (*RESULT_COLUMNS, "source", "note")
@@ -39,6 +43,8 @@ class Cell:
         What the table says about the cell's runs, e.g. ``failed``; empty if it says nothing.
     source, note : str
         Where a published number comes from and what is known to be wrong with it.
+    recipe : mapping
+        What the cell's runs were trained by (:mod:`emlc.judging.recipes`); empty if the table does not say.
     """
 
     method: str
@@ -51,6 +57,7 @@ class Cell:
     status: str = ""
     source: str = ""
     note: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def noise(self) -> tuple[str, float | None]:
