@@ -1,22 +1,18 @@
 """The comparison with the paper as a page and as data: verdicts, rank agreement, known defects, and the rule."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from emlc.judging.cells import PUBLISHED_COLUMNS, RESULT_COLUMNS, Cell, read_cells, read_published
 from emlc.judging.comparison import DEFAULT_TOLERANCE, Comparison, RankAgreement, Row, compare
 from emlc.judging.provenance import Absence, read_absences, read_provenance
-from emlc.judging.recipes import RUN_SCHEMA, Recipe, read_recipes
+from emlc.judging.recipes import read_recipes
 from emlc.judging.verdicts import DATASET, NOT_RUN, RECIPE, RULE, SIGNIFICANCE, VERDICTS, Judgement
 from emlc.records.artefacts import write_json, write_text
-from emlc.records.errors import SuiteError
-from pipelines.page.accuracies import read_table
+from pipelines.evidence.behind import with_runs
 from pipelines.page.comparison_tables import (
     absence_table,
     cell_table,
@@ -93,42 +89,6 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def with_runs(cells: Sequence[Cell], table: Mapping[str, Any]) -> list[Cell]:
-    """Return the cells of a table with what its CSV file does not tell: failed runs as a status, and recipes.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-    table : dict
-        The same table from :func:`pipelines.page.accuracies.read_table`; its cells may have a ``recipe``.
-
-    Raises
-    ------
-    SuiteError
-        If a recipe says what :data:`emlc.judging.recipes.KEYS` does not allow.
-    """
-    known = {
-        Cell(cell["method"], cell["dataset"], cell["noise_type"], cell["noise_rate"]).key: {
-            "status": f"{len(cell['failed'])} of {len(table['seeds'])} runs failed" if cell["failed"] else "",
-            "recipe": _recipe(cell, table["selection"]),
-        }
-        for cell in table["cells"]
-    }
-    return [replace(cell, **known.get(cell.key, {})) for cell in cells]
-
-
-def _recipe(cell: Mapping[str, Any], selection: str) -> Recipe:
-    """Return what the runs of a table's cell were trained by; empty if the cell says nothing of it."""
-    if "recipe" not in cell:
-        return {}
-    recipe = {"selection": selection, "noise": cell["noise_type"] or None, **cell["recipe"]}
-    known = {key: value for key, value in recipe.items() if value is not None}
-    fault = best_match(Draft202012Validator(RUN_SCHEMA).iter_errors(known))
-    if fault is not None:
-        raise SuiteError(f"the recipe of {cell['method']} on {cell['dataset']} in the table's JSON: {fault.message}")
-    return known
-
-
 def read_comparison(
     result: Path, published: Path, runs: Path | None = None, tolerance: float = DEFAULT_TOLERANCE
 ) -> tuple[Comparison, list[Absence]]:
@@ -151,7 +111,7 @@ def read_comparison(
     """
     cells, measured = read_published(published), read_cells(result)
     if runs is not None:
-        measured = with_runs(measured, read_table(runs))
+        measured = with_runs(measured, runs)
     provenance = published.parent / "provenance.yaml"
     if not provenance.exists():
         return compare(cells, measured, tolerance), []
