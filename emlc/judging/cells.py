@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emlc.data.human import PREFIX
 from emlc.judging.names import dataset_key, method_key, noise_key
 from emlc.records.errors import SuiteError
+
+HUMAN = "human-"
+"""How the kinds of labels begin that people gave (:mod:`emlc.data.human`)."""
 
 RATE_DIGITS = 6
 """To which noise rates are equal: 1 - 0.8 is 0.2, in single precision, too."""
@@ -82,8 +84,8 @@ class Cell:
 
 def noise_name(noise_type: str, rate: float | None) -> str:
     """Return a noise setting in words, e.g. ``Sym. 50%`` or, for human labels, ``Worst 40.21%``; empty for none."""
-    kind = noise_type.removeprefix(PREFIX).capitalize()
-    stop = "" if kind == "" or noise_type.startswith(PREFIX) else "."
+    kind = noise_type.removeprefix(HUMAN).capitalize()
+    stop = "" if kind == "" or noise_type.startswith(HUMAN) else "."
     return " ".join(filter(None, (kind + stop, "" if rate is None else f"{100 * rate:g}%")))
 
 
