@@ -35,10 +35,8 @@ class Cell:
         ``sym``, ``asym``, ...; empty where no noise was injected (Clothing1M).
     noise_rate : float or None
         Nominal rate in [0, 1].
-    mean : float or None
-        Test accuracy in %; None if no run of the cell has finished.
-    std : float or None
-        Sample standard deviation over seeds, in accuracy points.
+    mean, std : float or None
+        Test accuracy in %, None if no run of the cell has finished; sample standard deviation over seeds, in points.
     n_seeds : int or None
         Number of seeds behind `mean`.
     status : str
@@ -47,6 +45,8 @@ class Cell:
         Where a published number comes from and what is known to be wrong with it.
     recipe : mapping
         What the cell's runs were trained by (:mod:`emlc.judging.recipes`); empty if the table does not say.
+    by_seed : mapping of str to float
+        Test accuracy in % of the runs that completed, by seed; empty if the table does not say.
     """
 
     method: str
@@ -60,6 +60,7 @@ class Cell:
     source: str = ""
     note: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    by_seed: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def noise(self) -> tuple[str, float | None]:
