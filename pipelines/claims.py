@@ -65,7 +65,8 @@ def _on_seeds(
     finding = judge(claim, ledger.groups, functions(None))
     each = seeds if claim.evidence == "table" and finding.verdict != UNKNOWN else []
     alone = [judge(claim, ledger.groups, functions(seed)).verdict for seed in each]
-    return asdict(finding) | {"seeds": len(alone), "seeds_agreeing": alone.count(finding.verdict)}
+    agreement = {"seeds": len(alone), "seeds_agreeing": alone.count(finding.verdict)}
+    return asdict(finding) | agreement | {"paired": finding.paired, "real": finding.real}
 
 
 def make(order: Order, folder: Path) -> None:

@@ -5,8 +5,9 @@
 
 The rule of the verdicts is `emlc.judging.verdicts.RULE`: a test of equivalence and one of difference and, where they
 cannot tell, the tolerance on the means. A ``provenance.yaml`` beside PUBLISHED.csv names the published numbers with
-known defects; RESULT.json, the same table with its runs, names those that failed. Exit status: 0 every comparable cell
-is reproduced, 1 at least one deviates, 2 bad usage or unreadable input, 3 no cell could be judged.
+known defects and says what the numbers were trained by; RESULT.json, the same table with its runs, names those that
+failed and may hold each cell's `recipe`: a number of another recipe is not comparable. Exit status: 0 every comparable
+cell is reproduced, 1 at least one deviates, 2 bad usage or unreadable input, 3 no cell could be judged.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from emlc.judging.comparison import DEFAULT_TOLERANCE
 from emlc.judging.verdicts import DEVIATES
 from emlc.records.errors import SuiteError
 from pipelines.machine.cli import Parser, run
-from pipelines.page.comparison import read_comparison, summary, write_comparison
+from pipelines.page.comparison import read_comparison, summary, unjudged, write_comparison
 
 UNJUDGED = 3
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
         nearest = "" if name.nearest is None else f"; the nearest is {name.nearest!r}"
         print(f"not in {arguments.published}: {name.axis} {name.name!r}{nearest}", file=sys.stderr)
     if not comparison.judged:
+        print(unjudged(comparison), file=sys.stderr)
         return UNJUDGED
     return int(comparison.counts[DEVIATES] > 0)
 
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "--table",
         metavar="RESULT.json",
         type=Path,
-        help="the result as JSON (pipelines.table), to tell failed runs",
+        help="the result as JSON (pipelines.table), to tell failed runs and other recipes",
     )
     parser.add_argument("--json", metavar="OUT", type=Path, help="write the comparison as JSON")
     parser.add_argument("--md", metavar="OUT", type=Path, help="write the comparison as Markdown")

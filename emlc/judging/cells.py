@@ -3,15 +3,21 @@
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from emlc.data.human import PREFIX
 from emlc.judging.names import dataset_key, method_key, noise_key
 from emlc.records.errors import SuiteError
 
+HUMAN = "human-"
+"""How the kinds of labels begin that people gave (:mod:`emlc.data.human`)."""
+
 RATE_DIGITS = 6
 """To which noise rates are equal: 1 - 0.8 is 0.2, in single precision, too."""
+
+AS_COLLECTED = ("", None)
+"""The noise of a cell whose labels came with the data, as on Clothing1M."""
 
 RESULT_COLUMNS = ("method", "dataset", "noise_type", "noise_rate", "mean", "std", "n_seeds")
 PUBLISHED_COLUMNS = (*RESULT_COLUMNS, "source", "note")
@@ -29,16 +35,18 @@ class Cell:
         ``sym``, ``asym``, ...; empty where no noise was injected (Clothing1M).
     noise_rate : float or None
         Nominal rate in [0, 1].
-    mean : float or None
-        Test accuracy in %; None if no run of the cell has finished.
-    std : float or None
-        Sample standard deviation over seeds, in accuracy points.
+    mean, std : float or None
+        Test accuracy in %, None if no run of the cell has finished; sample standard deviation over seeds, in points.
     n_seeds : int or None
         Number of seeds behind `mean`.
     status : str
         What the table says about the cell's runs, e.g. ``failed``; empty if it says nothing.
     source, note : str
         Where a published number comes from and what is known to be wrong with it.
+    recipe : mapping
+        What the cell's runs were trained by (:mod:`emlc.judging.recipes`); empty if the table does not say.
+    by_seed : mapping of str to float
+        Test accuracy in % of the runs that completed, by seed; empty if the table does not say.
     """
 
     method: str
@@ -51,6 +59,8 @@ class Cell:
     status: str = ""
     source: str = ""
     note: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    by_seed: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def noise(self) -> tuple[str, float | None]:
@@ -75,8 +85,8 @@ class Cell:
 
 def noise_name(noise_type: str, rate: float | None) -> str:
     """Return a noise setting in words, e.g. ``Sym. 50%`` or, for human labels, ``Worst 40.21%``; empty for none."""
-    kind = noise_type.removeprefix(PREFIX).capitalize()
-    stop = "" if kind == "" or noise_type.startswith(PREFIX) else "."
+    kind = noise_type.removeprefix(HUMAN).capitalize()
+    stop = "" if kind == "" or noise_type.startswith(HUMAN) else "."
     return " ".join(filter(None, (kind + stop, "" if rate is None else f"{100 * rate:g}%")))
 
 

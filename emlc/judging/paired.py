@@ -89,21 +89,22 @@ def compared(scores: Mapping[str, Mapping[str, float]], clean_only: str | None =
 def _against(reference: str | None, scores: Mapping[str, Mapping[str, float]]) -> tuple[Comparison, ...]:
     """Compare every other method with one, as far as they share seeds."""
     assert reference is not None
-    pairs = {method: _paired(scores[method], scores[reference]) for method in scores if method != reference}
+    pairs = {method: seed_by_seed(scores[method], scores[reference]) for method in scores if method != reference}
     found = {method: pair for method, pair in pairs.items() if pair is not None}
-    corrected = _corrected([pair.p for pair in found.values()])
+    adjusted = corrected([pair.p for pair in found.values()])
     return tuple(
-        Comparison(method, reference, pair, p) for (method, pair), p in zip(found.items(), corrected, strict=True)
+        Comparison(method, reference, pair, p) for (method, pair), p in zip(found.items(), adjusted, strict=True)
     )
 
 
-def _paired(scores: Mapping[str, float], reference: Mapping[str, float]) -> PairedDifference | None:
+def seed_by_seed(scores: Mapping[str, float], reference: Mapping[str, float]) -> PairedDifference | None:
+    """Summarise ``scores - reference`` over the seeds that both have; None if they share none."""
     shared = [seed for seed in scores if seed in reference]
     return paired_difference([scores[seed] for seed in shared], [reference[seed] for seed in shared])
 
 
-def _corrected(values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for their number; those that are None stay so."""
+def corrected(values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values corrected for their number (Benjamini and Hochberg); those that are None stay so."""
     known = [value for value in values if value is not None]
     adjusted = iter(stats.false_discovery_control(known).tolist() if known else ())
     return [None if value is None else next(adjusted) for value in values]

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from emlc.judging.cells import Cell
+from emlc.judging.scope import EVIDENCE, SCOPE, checked, covered, only
 from emlc.records.errors import SuiteError
-from emlc.records.yaml_data import load_yaml
 
 _ENTRY = {
     "type": "object",
@@ -18,13 +16,12 @@ _ENTRY = {
     "properties": {
         "method": {"type": "string", "minLength": 1},
         "dataset": {"type": "string", "minLength": 1},
-        "noise_type": {"type": "string"},
-        "noise_rates": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}, "minItems": 1},
+        **SCOPE,
         "defect": {"type": "string"},
         "also": {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
         "clean_labels": {"type": "integer", "minimum": 0},
         "comparable": {"type": "boolean"},
-        "evidence": {"enum": ["verified", "inferred", "unknown"]},
+        "evidence": EVIDENCE,
         "explanation": {"type": "string", "minLength": 1},
     },
 }
@@ -35,7 +32,7 @@ _ABSENT = {
     "properties": {
         "method": {"type": "string", "minLength": 1},
         "datasets": {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-        "evidence": {"enum": ["verified", "inferred", "unknown"]},
+        "evidence": EVIDENCE,
         "explanation": {"type": "string", "minLength": 1},
     },
 }
@@ -47,6 +44,7 @@ _SCHEMA = {
         "vocabulary": {"type": "object", "additionalProperties": {"type": "string", "minLength": 1}},
         "cells": {"type": "array", "items": _ENTRY},
         "absent": {"type": "array", "items": _ABSENT},
+        "recipes": {"type": "array"},
     },
 }
 
@@ -95,12 +93,7 @@ class Defect:
 
     def covers(self, cell: Cell) -> bool:
         """Whether the published `cell` has this defect."""
-        own = Cell(self.method, self.dataset, noise_type=self.noise_type or "")
-        return (
-            (own.method_key, own.dataset_key) == (cell.method_key, cell.dataset_key)
-            and (self.noise_type is None or own.noise[0] == cell.noise[0])
-            and (not self.noise_rates or cell.noise_rate in self.noise_rates)
-        )
+        return covered(cell, (self.method,), (self.dataset,), (self.noise_type, self.noise_rates))
 
 
 @dataclass(frozen=True)
@@ -146,10 +139,7 @@ def read_vocabulary(path: Path) -> dict[str, str]:
 
 
 def _checked(path: Path) -> dict[str, Any]:
-    content = load_yaml(path)
-    fault = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(_SCHEMA).iter_errors(content))
-    if fault is not None:
-        raise SuiteError(f"{path}: {fault.json_path.removeprefix('$.')}: {_one_line(fault.message)}")
+    content = checked(path, _SCHEMA)
     for entry in content["cells"]:
         for name in (entry["defect"], *entry.get("also", ())):
             if name not in content["vocabulary"]:
@@ -158,26 +148,11 @@ def _checked(path: Path) -> dict[str, Any]:
 
 
 def defect_of(cell: Cell, provenance: Sequence[Defect]) -> Defect | None:
-    """Return the defect of a published cell, None if none is known.
-
-    Raises
-    ------
-    SuiteError
-        If two entries cover the cell.
-    """
-    found = [defect for defect in provenance if defect.covers(cell)]
-    if len(found) > 1:
-        noise = f"{cell.noise_type} {cell.noise_rate}"
-        raise SuiteError(f"two provenance entries cover {cell.method} on {cell.dataset} {noise}; keep one")
-    return found[0] if found else None
+    """Return the defect of a published cell, None if none is known; two are a `SuiteError`."""
+    return only(cell, provenance, "provenance entries")
 
 
 def _defect(entry: dict[str, Any]) -> Defect:
     lists = {key: tuple(entry.get(key, ())) for key in ("noise_rates", "also")}
     rest = {key: value for key, value in entry.items() if key not in ("defect", *lists)}
     return Defect(name=entry["defect"], **lists, **rest)
-
-
-def _one_line(message: object) -> str:
-    text = " ".join(str(message).split())
-    return text if len(text) <= 200 else text[:200] + "..."

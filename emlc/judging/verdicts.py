@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from emlc.judging.cells import Cell
 from emlc.judging.provenance import Defect
+from emlc.judging.recipes import Difference
+from emlc.judging.scope import INFERRED
 from emlc.judging.statistics import DifferenceTest, Sample, difference_test
 
 REPRODUCED, DEVIATES, NOT_COMPARABLE, NOT_RUN = "reproduced", "deviates", "not comparable", "not run"
 VERDICTS = (REPRODUCED, DEVIATES, NOT_COMPARABLE, NOT_RUN)
+RECIPE, DATASET = "recipe", "dataset"
+"""Why a number with a counterpart is not comparable, unless a defect is the reason."""
 SIGNIFICANCE = 0.05
 RULE = """\
 The difference of means is measured - published, the tolerance is in accuracy points, the level of the tests is 5 %.
@@ -24,8 +28,9 @@ The difference of means is measured - published, the tolerance is in accuracy po
 
 Where both sides give mean, standard deviation and at least two seeds the tests are Welch's; where only the measured
 side does, the published number is taken for exact and they are one-sample tests. *not comparable*: the method and noise
-were measured on another dataset (its number stands beside, without a difference), or the published number is not what
-its column says. *not run*: the cell has no finished run. A known defect of a published number is always named."""
+were measured on another dataset (its number stands beside, without a difference), the published number is not what its
+column says, or the run followed another recipe than that number came from (what is not known of either is held against
+none). *not run*: the cell has no finished run. A known defect of a published number is always named."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Judgement:
         One of `VERDICTS`.
     reason : str
         The evidence of `reproduced` and `deviates` (``equivalent``, ``different``, ``tolerance only``). For `not
-        comparable` ``dataset`` or a defect's name, for `not run` ``failed``, ``no finished run`` or ``no such cell``.
+        comparable` ``dataset``, ``recipe`` or a defect's name, for `not run` ``failed``, ``no finished run`` or ``no
+        such cell``.
     why : str
         The same in a sentence, with the numbers.
     difference : float or None
@@ -54,7 +60,13 @@ class Judgement:
     test: DifferenceTest | None = None
 
 
-def judge(published: Cell, measured: Cell, tolerance: float, defect: Defect | None = None) -> Judgement:
+def judge(
+    published: Cell,
+    measured: Cell,
+    tolerance: float,
+    defect: Defect | None = None,
+    differences: Sequence[Difference] = (),
+) -> Judgement:
     """Judge a measured cell against the published cell of the same method, dataset and noise.
 
     Parameters
@@ -65,6 +77,8 @@ def judge(published: Cell, measured: Cell, tolerance: float, defect: Defect | No
         Largest difference of means that counts as reproduced, in accuracy points.
     defect : Defect or None
         What is known to be wrong with the published number; the sentence always names it.
+    differences : sequence of Difference
+        Where the measured runs followed another recipe than the published number came from.
 
     Raises
     ------
@@ -81,6 +95,10 @@ def judge(published: Cell, measured: Cell, tolerance: float, defect: Defect | No
     if defect is not None and not defect.comparable:
         why = f"{_points(difference)}, but the published number is not what its column says{caveats}"
         return Judgement(NOT_COMPARABLE, defect.name, why, difference, test)
+    if differences:
+        others = ", ".join(map(str, differences))
+        why = f"{_points(difference)}, but by another recipe than the published number: {others}{caveats}"
+        return Judgement(NOT_COMPARABLE, RECIPE, why, difference, test)
     verdict, reason = _verdict(difference, test, tolerance)
     return Judgement(verdict, reason, _why(difference, test, tolerance, measured) + caveats, difference, test)
 
@@ -99,7 +117,7 @@ def judge_unmatched(cells: Sequence[Cell], defect: Defect | None = None) -> Judg
     if finished:
         datasets = " and ".join(dict.fromkeys(cell.dataset for cell in finished))
         why = f"measured on {datasets} only" + "".join(dict.fromkeys(_caveats(cell, defect) for cell in finished))
-        return Judgement(NOT_COMPARABLE, "dataset", why)
+        return Judgement(NOT_COMPARABLE, DATASET, why)
     if not cells:
         return Judgement(NOT_RUN, "no such cell", "the result has no such cell")
     if any(_failed(cell) for cell in cells):
@@ -140,7 +158,7 @@ def _missing(measured: Cell) -> str:
 
 
 def _caveats(measured: Cell, defect: Defect | None) -> str:
-    inferred = " (inferred)" if defect is not None and defect.evidence == "inferred" else ""
+    inferred = " (inferred)" if defect is not None and defect.evidence == INFERRED else ""
     known = "" if defect is None else f"; known defect of the published number: {', '.join(defect.names)}{inferred}"
     return known + (f"; status of the measured cell: {measured.status}" if _failed(measured) else "")
 

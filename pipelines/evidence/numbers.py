@@ -173,8 +173,11 @@ class Numbers:
 def _scores(table: Mapping[str, Any], seed: int | None) -> Iterator[Cell]:
     """Yield the cells of a table: the means over seeds, or one seed's."""
     for cell in table["cells"]:
-        mean, std = (cell["mean"], cell["std"]) if seed is None else (cell["by_seed"].get(str(seed)), None)
-        yield Cell(cell["method"], cell["dataset"], cell["noise_type"], cell["noise_rate"], mean, std)
+        name = Cell(cell["method"], cell["dataset"], cell["noise_type"], cell["noise_rate"])
+        if seed is None:
+            yield replace(name, mean=cell["mean"], std=cell["std"], by_seed=cell["by_seed"])
+        else:
+            yield replace(name, mean=cell["by_seed"].get(str(seed)))
 
 
 def _standing(cells: Iterable[Cell], other: StandIn) -> list[Cell]:

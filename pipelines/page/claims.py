@@ -16,8 +16,10 @@ READING = """\
 Each sentence is an expression over cells, times, figures or records (`published/claims.yaml`). *Published*: the verdict
 of the numbers that the paper prints, with no number of ours. *Measured*: the verdict of this suite's own records on the
 data set that the sentence is about. Where the sentence compares methods, it is also judged on measured data sets that
-the paper does not have: such a line says so and decides nothing about the paper's own data. Means over seeds are
-compared without a test; how many seeds, each taken alone, come to the same verdict stands behind it."""
+the paper does not have: such a line says so and decides nothing about the paper's own data. The verdict compares means
+over seeds. Behind it stands how many seeds, each taken alone, come to the same, and how many of its differences between
+two methods are real: paired over seeds, p below 5 % after a correction for the comparisons of the claim (Benjamini and
+Hochberg). A claim whose differences are not real rests on chance as much as on the methods."""
 
 
 def summary(claims: Sequence[Entry]) -> str:
@@ -40,11 +42,14 @@ def as_markdown(claims: Sequence[Entry], datasets: Sequence[str]) -> str:
 
 
 def verdict_text(finding: Entry) -> str:
-    """Return a verdict with the members it holds for and how many seeds agree."""
+    """Return a verdict with the members it holds for, how many seeds agree and how many differences are real."""
     text = finding["verdict"] + (f"; it holds for {' and '.join(finding['only'])} only" if finding["only"] else "")
+    notes = []
     if finding.get("seeds"):
-        text += f" ({finding['seeds_agreeing']} of {finding['seeds']} seeds alone say the same)"
-    return text
+        notes.append(f"{finding['seeds_agreeing']} of {finding['seeds']} seeds alone say the same")
+    if finding.get("paired"):
+        notes.append(f"{finding['real']} of {finding['paired']} differences are real")
+    return f"{text} ({'; '.join(notes)})" if notes else text
 
 
 def deciding_steps(finding: Entry) -> list[Entry]:

@@ -1,30 +1,35 @@
 """The comparison with the paper as a page and as data: verdicts, rank agreement, known defects, and the rule."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
-from emlc.judging.cells import PUBLISHED_COLUMNS, RESULT_COLUMNS, Cell, noise_name, read_cells, read_published
-from emlc.judging.comparison import DEFAULT_TOLERANCE, Comparison, RankAgreement, Row, Unmatched, compare
-from emlc.judging.provenance import Absence, Defect, read_absences, read_provenance
-from emlc.judging.verdicts import NOT_RUN, RULE, SIGNIFICANCE, VERDICTS
+from emlc.judging.cells import PUBLISHED_COLUMNS, RESULT_COLUMNS, Cell, read_cells, read_published
+from emlc.judging.comparison import DEFAULT_TOLERANCE, Comparison, RankAgreement, Row, compare
+from emlc.judging.provenance import Absence, read_absences, read_provenance
+from emlc.judging.recipes import read_recipes
+from emlc.judging.verdicts import DATASET, NOT_RUN, RECIPE, RULE, SIGNIFICANCE, VERDICTS, Judgement
 from emlc.records.artefacts import write_json, write_text
-from pipelines.page.accuracies import read_table
+from pipelines.evidence.behind import with_runs
+from pipelines.page.comparison_tables import (
+    absence_table,
+    cell_table,
+    defect_table,
+    rank_table,
+    unmatched_list,
+    unpublished_table,
+)
 
 RANKS = """\
 Kendall's tau-b between measured and published means over the methods that both have (1: same order, -1: reversed);
 p is the probability of a tau at least as far from 0 if the two orders had nothing to do with each other. A column that
-was not measured on its own dataset is compared with those of the same noise on other datasets. Published numbers that
-are not comparable stay out."""
-
+was not measured on its own dataset is compared with those of the same noise on other datasets (with any noise, where
+the published labels are as they were collected). Published numbers that are not what their column says stay out."""
 
 NO_RANKS = "No method of the paper has been measured."
-UNJUDGED = """\
-No published number could be judged: none of its data sets and noise settings was measured, or every number that was is
-known not to be what its column says. What can be read is how far the methods' order agrees."""
+OBSTACLES = {DATASET: "measured on other data sets only", RECIPE: "run by another recipe than theirs"}
 
 
 def summary(comparison: Comparison) -> str:
@@ -33,142 +38,37 @@ def summary(comparison: Comparison) -> str:
     return f"{len(comparison.rows)} published cells: {counts} (tolerance {comparison.tolerance:g} accuracy points)"
 
 
+def unjudged(comparison: Comparison) -> str:
+    """Return why no published number could be judged, and what can be read all the same."""
+    found = Counter(_obstacle(row.judgement) for row in comparison.rows)
+    why = f"No published number could be judged: {', '.join(f'{n} {text}' for text, n in found.items())}."
+    return f"{why} What can be read is how far the methods' order agrees." if comparison.ranks else why
+
+
+def _obstacle(judgement: Judgement) -> str:
+    if judgement.verdict == NOT_RUN:
+        return NOT_RUN
+    return OBSTACLES.get(judgement.reason, "not what their column says")
+
+
 def as_markdown(comparison: Comparison, title: str, absences: Sequence[Absence] = ()) -> str:
     """Return the comparison, and what the published table leaves out, as a Markdown page.
 
     Where no cell could be judged it says so and starts with what can be read all the same, the rank agreement.
     """
-    cells = ["## Cells", _cell_table(comparison.rows)]
-    ranks = ["## Rank agreement", RANKS, _rank_table(comparison.ranks) if comparison.ranks else NO_RANKS]
+    cells = ["## Cells", cell_table(comparison.rows)]
+    ranks = ["## Rank agreement", RANKS, rank_table(comparison.ranks) if comparison.ranks else NO_RANKS]
     parts = [f"# {title}", f"**{summary(comparison)}.**"]
-    parts += [*cells, *ranks] if comparison.judged else [UNJUDGED, *ranks, *cells]
+    parts += [*cells, *ranks] if comparison.judged else [unjudged(comparison), *ranks, *cells]
     if comparison.unmatched:
-        parts += ["## Names that the paper does not have", _unmatched_list(comparison.unmatched)]
+        parts += ["## Names that the paper does not have", unmatched_list(comparison.unmatched)]
     if comparison.unpublished:
-        parts += ["## Not in the paper", _unpublished_table(comparison.unpublished)]
+        parts += ["## Not in the paper", unpublished_table(comparison.unpublished)]
     if any(row.defect for row in comparison.rows):
-        parts += ["## Known defects of the published numbers", _defect_table(comparison.rows)]
+        parts += ["## Known defects of the published numbers", defect_table(comparison.rows)]
     if absences:
-        parts += ["## Not in the published table", _absence_table(absences)]
+        parts += ["## Not in the published table", absence_table(absences)]
     return "\n\n".join([*parts, "## How the verdict is made", RULE]) + "\n"
-
-
-def _unmatched_list(names: Sequence[Unmatched]) -> str:
-    axes = {"method": "method", "dataset": "data set", "noise_type": "noise"}
-    lines = []
-    for found in names:
-        nearest = "" if found.nearest is None else f" (nearest: `{found.nearest}`)"
-        lines.append(f"- {axes[found.axis]} `{found.name}`{nearest}")
-    return "\n".join(lines)
-
-
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    safe = [{name: text.replace("|", "\\|").replace("\n", " ") for name, text in row.items()} for row in rows]
-    return tabulate(safe, headers="keys", tablefmt="pipe", disable_numparse=True)
-
-
-def _cell_table(rows: Sequence[Row]) -> str:
-    return _table(
-        [
-            {
-                "Method": row.published.method,
-                "Dataset": row.published.dataset,
-                "Noise": _noise(row.published),
-                "Published": _accuracy(row.published),
-                "Measured": "; ".join(_beside(cell, row.published) for cell in row.measured if cell.mean is not None),
-                "Difference": "" if row.judgement.difference is None else f"{row.judgement.difference:+.2f}",
-                "Verdict": _verdict(row),
-                "Why": row.judgement.why,
-            }
-            for row in rows
-        ]
-    )
-
-
-def _rank_table(ranks: Sequence[RankAgreement]) -> str:
-    return _table(
-        [
-            {
-                "Noise": _noise(rank),
-                "Published": rank.published_dataset,
-                "Measured": rank.measured_dataset,
-                "Kendall's tau": "undefined" if rank.tau is None else f"{rank.tau:.2f}",
-                "p": "" if rank.p_value is None else f"{rank.p_value:.3f}",
-                "n": str(len(rank.methods)),
-                "Methods": ", ".join(rank.methods),
-            }
-            for rank in ranks
-        ]
-    )
-
-
-def _unpublished_table(cells: Sequence[Cell]) -> str:
-    return _table(
-        [
-            {
-                "Method": cell.method,
-                "Dataset": cell.dataset,
-                "Noise": _noise(cell),
-                "Measured": _accuracy(cell),
-            }
-            for cell in cells
-        ]
-    )
-
-
-def _defect_table(rows: Sequence[Row]) -> str:
-    covered: dict[Defect, list[Cell]] = {}
-    for row in rows:
-        if row.defect is not None:
-            covered.setdefault(row.defect, []).append(row.published)
-    return _table(
-        [
-            {
-                "Method": defect.method,
-                "Dataset": defect.dataset,
-                "Noise": ", ".join(_noise(cell) for cell in cells),
-                "Defect": ", ".join(defect.names),
-                "Clean labels": "" if defect.clean_labels is None else f"{defect.clean_labels:,}",
-                "Evidence": defect.evidence,
-                "What is known": defect.explanation,
-            }
-            for defect, cells in covered.items()
-        ]
-    )
-
-
-def _absence_table(absences: Sequence[Absence]) -> str:
-    return _table(
-        [
-            {
-                "Method": absence.method,
-                "Dataset": ", ".join(absence.datasets),
-                "Evidence": absence.evidence,
-                "What is known": absence.explanation,
-            }
-            for absence in absences
-        ]
-    )
-
-
-def _verdict(row: Row) -> str:
-    judgement = row.judgement
-    return judgement.verdict if judgement.verdict == NOT_RUN else f"{judgement.verdict} ({judgement.reason})"
-
-
-def _beside(cell: Cell, published: Cell) -> str:
-    other = "" if cell.dataset_key == published.dataset_key else f" on {cell.dataset}"
-    return _accuracy(cell) + other
-
-
-def _accuracy(cell: Cell) -> str:
-    """Return mean ± std (n), as far as they are known."""
-    spread = "" if cell.std is None else f" ± {cell.std:.2f}"
-    return f"{cell.mean:.2f}{spread}" + ("" if cell.n_seeds is None else f" (n={cell.n_seeds})")
-
-
-def _noise(place: Cell | RankAgreement) -> str:
-    return noise_name(place.noise_type, place.noise_rate) or "as collected"
 
 
 DIGITS = 6
@@ -189,25 +89,6 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def with_failures(cells: Sequence[Cell], table: Mapping[str, Any]) -> list[Cell]:
-    """Return the cells of a table, those with failed runs with a status that says so.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-    table : dict
-        The same table from :func:`pipelines.page.accuracies.read_table`; CSV files do not tell of runs.
-    """
-    status = {
-        Cell(cell["method"], cell["dataset"], cell["noise_type"], cell["noise_rate"]).key: (
-            f"{len(cell['failed'])} of {len(table['seeds'])} runs failed"
-        )
-        for cell in table["cells"]
-        if cell["failed"]
-    }
-    return [replace(cell, status=status.get(cell.key, cell.status)) for cell in cells]
-
-
 def read_comparison(
     result: Path, published: Path, runs: Path | None = None, tolerance: float = DEFAULT_TOLERANCE
 ) -> tuple[Comparison, list[Absence]]:
@@ -216,9 +97,10 @@ def read_comparison(
     Parameters
     ----------
     result, published : Path
-        CSV files; a ``provenance.yaml`` beside `published` says what is known to be wrong with its numbers.
+        CSV files; a ``provenance.yaml`` beside `published` says what its numbers were trained by and what is wrong with
+        them.
     runs : Path, optional
-        The result as JSON (:mod:`pipelines.table`), which tells failed runs.
+        The result as JSON (:mod:`pipelines.table`), which tells failed runs and recipes.
     tolerance : float
         In accuracy points.
 
@@ -227,14 +109,14 @@ def read_comparison(
     SuiteError
         If a file cannot be read or is not what it should be.
     """
-    provenance = published.parent / "provenance.yaml"
-    cells = read_published(published)
-    defects = read_provenance(provenance) if provenance.exists() else ()
-    measured = read_cells(result)
+    cells, measured = read_published(published), read_cells(result)
     if runs is not None:
-        measured = with_failures(measured, read_table(runs))
-    absences = _absences(read_absences(provenance), cells) if provenance.exists() else []
-    return compare(cells, measured, tolerance, defects), absences
+        measured = with_runs(measured, runs)
+    provenance = published.parent / "provenance.yaml"
+    if not provenance.exists():
+        return compare(cells, measured, tolerance), []
+    comparison = compare(cells, measured, tolerance, read_provenance(provenance), read_recipes(provenance))
+    return comparison, _absences(read_absences(provenance), cells)
 
 
 def write_comparison(found: tuple[Comparison, list[Absence]], name: str, md: Path | None, out: Path | None) -> None:
@@ -268,6 +150,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "why": judgement.why,
         "test": test,
         "defect": None if row.defect is None else asdict(row.defect),
+        "recipe_differences": [asdict(difference) for difference in row.differences],
     }
 
 

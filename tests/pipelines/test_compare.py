@@ -106,16 +106,17 @@ def test_the_field_s_spellings_are_one_name(table, tmp_path, row):
     assert (status, content["counts"]["reproduced"], content["unmatched"]) == (0, 1, [])
 
 
-def test_rates_are_equal_to_six_digits(table, tmp_path):
-    """As `1 - (1 - r)` and single precision write them."""
-    published = [line for line in csv.DictReader(TABLE1.open()) if line["method"] == "EMLC (k=1)"]
-    for written in (lambda rate: 1 - (1 - rate), lambda rate: float(np.float32(rate))):
-        rows = [
-            f"EMLC (k=1),{line['dataset']},{line['noise_type']},{written(float(line['noise_rate']))!r},{line['mean']},,"
-            for line in published
-        ]
-        status, content = report(table(*rows), tmp_path)
-        assert (status, content["counts"]["reproduced"]) == (0, len(published))
+@pytest.mark.parametrize(
+    "written", [lambda rate: 1 - (1 - rate), lambda rate: float(np.float32(rate)), lambda rate: rate]
+)
+def test_rates_are_equal_to_six_digits(table, tmp_path, written):
+    rows = [
+        f"{line['method']},{line['dataset']},{line['noise_type']},{written(float(line['noise_rate']))!r},{line['mean']},,"
+        for line in csv.DictReader(TABLE1.open())
+    ]
+    status, content = report(table(*rows), tmp_path)
+    assert (status, content["counts"]["reproduced"], content["counts"]["not comparable"]) == (0, 61, 5)
+    assert (content["counts"]["not run"], content["not_in_the_paper"], content["unmatched"]) == (0, [], [])
 
 
 def test_names_that_the_paper_does_not_have_are_listed_with_the_nearest(table, tmp_path, capsys):
@@ -136,13 +137,26 @@ def test_names_that_the_paper_does_not_have_are_listed_with_the_nearest(table, t
     assert "- method `EMCL (k=1)` (nearest: `EMLC (k=1)`)" in page.read_text()
 
 
-def test_a_comparison_without_a_judged_cell_says_so_first(table, tmp_path):
+def test_a_comparison_without_a_judged_cell_says_why_and_starts_with_what_can_be_read(table, tmp_path, capsys):
     page = tmp_path / "page.md"
     status, content = report(table(*DIGITS), tmp_path, "--md", str(page))
-    text = page.read_text()
-    assert status == 3
-    assert content["counts"]["reproduced"] == content["counts"]["deviates"] == 0
-    assert text.index("No published number could be judged") < text.index("## Rank agreement") < text.index("## Cells")
+    why = "No published number could be judged: 60 not run, 6 measured on other data sets only."
+    assert (status, content["counts"]["reproduced"], content["counts"]["deviates"]) == (3, 0, 0)
+    head, *sections = page.read_text().split("\n## ")
+    assert head.splitlines()[4].startswith(f"{why} What can be read is how far the methods' order agrees.")
+    assert [section.splitlines()[0] for section in sections][:2] == ["Rank agreement", "Cells"]
+    assert why in capsys.readouterr().err
+
+
+def test_an_empty_result_is_no_success(table, tmp_path, capsys):
+    status, content = report(table(), tmp_path)
+    assert (status, content["counts"]["not run"]) == (3, 66)
+    assert "No published number could be judged: 66 not run.\n" in capsys.readouterr().err
+
+
+def test_a_pair_flip_is_not_the_asymmetric_noise_of_the_field(table, tmp_path):
+    status, content = report(table("MLNT,CIFAR-10,pair-flip,0.4,88.6,,"), tmp_path)
+    assert (status, content["unmatched"]) == (3, [{"axis": "noise_type", "name": "pair-flip", "nearest": None}])
 
 
 def test_the_tolerance_is_the_users(table, tmp_path):

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emlc.judging.ledger.evaluation import Outcome, Step, evaluate
+from emlc.judging.ledger.evaluation import evaluate
 from emlc.judging.ledger.logic import all_of
+from emlc.judging.ledger.steps import Outcome, Step
+from emlc.judging.paired import LEVEL, corrected
 from emlc.records.errors import SuiteError
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "not measured"
@@ -100,6 +102,16 @@ class Finding:
     verdict: str
     only: tuple[str, ...]
     steps: tuple[Step, ...]
+
+    @property
+    def paired(self) -> int:
+        """How many of the comparisons are of two numbers over the same seeds."""
+        return sum(step.p is not None for step in self.steps)
+
+    @property
+    def real(self) -> int:
+        """How many of these differ beyond chance, corrected for their number (:mod:`emlc.judging.paired`)."""
+        return sum(p is not None and p < LEVEL for p in corrected([step.p for step in self.steps]))
 
 
 def judge(claim: Claim, groups: Mapping[str, Sequence[Any]], functions: Mapping[str, Any]) -> Finding:

@@ -4,10 +4,11 @@ import ast
 import inspect
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from emlc.judging.ledger.logic import FUNCTIONS, THREE_VALUED, MissingNumberError, all_of, any_of
+from emlc.judging.ledger.steps import Outcome, Reading, Step, compared
 from emlc.judging.ledger.syntax import ARITHMETIC, COMPARISONS, short
 from emlc.records.errors import SuiteError
 
@@ -16,40 +17,6 @@ _APPLY: dict[str, Callable[[Any, Any], Any]] = {
     **{">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq, "!=": operator.ne},
 }
 Scope = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A number with the words for where it was read, which a function of an expression may return.
-
-    Attributes
-    ----------
-    value : float
-    label : str
-        E.g. ``EMLC (k=1), CIFAR-10, Sym. 90%``.
-    shown : str
-        How the number is printed, e.g. with its spread; empty for the bare value.
-    """
-
-    value: float
-    label: str
-    shown: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One comparison that was made: its text with the numbers filled in, and whether it holds (None: unknown)."""
-
-    text: str
-    holds: bool | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an expression comes to (None: unknown), and the comparisons behind it in their order."""
-
-    holds: bool | None
-    steps: tuple[Step, ...]
 
 
 def evaluate(tree: ast.expr, names: Mapping[str, Any]) -> Outcome:
@@ -84,6 +51,7 @@ def evaluate(tree: ast.expr, names: Mapping[str, Any]) -> Outcome:
 class _Term:
     value: Any
     text: str
+    by_seed: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Evaluator:
@@ -148,7 +116,7 @@ class _Evaluator:
             return _Term(None, str(error))
         holds = _APPLY[symbol](_number(left), _number(right))
         text = f"{_with_value(node.left, left)} {symbol} {_with_value(node.comparators[0], right)}"
-        self.steps.append(Step(text, holds))
+        self.steps.append(compared(text, holds, left.by_seed, right.by_seed))
         return _Term(holds, text)
 
     def _generatorexp(self, node: ast.GeneratorExp, scope: Scope) -> _Term:
@@ -182,7 +150,7 @@ class _Evaluator:
             text = short(ast.unparse(node))
             raise SuiteError(f"{text} does not fit {_signature(name, function)} ({error})") from None
         if isinstance(result, Reading):
-            return _Term(result.value, f"{result.label} ({result.shown or f'{result.value:g}'})")
+            return _Term(result.value, f"{result.label} ({result.shown or f'{result.value:g}'})", result.by_seed)
         return _Term(result, f"{name}({', '.join(argument.text for argument in arguments)})")
 
     def _spread(self, node: ast.expr, scope: Scope) -> list[_Term]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from emlc.judging.cells import Cell, noise_name
-from emlc.judging.ledger.evaluation import Reading
 from emlc.judging.ledger.logic import MissingNumberError
+from emlc.judging.ledger.steps import Reading
 from emlc.judging.provenance import Defect
 from emlc.records.errors import SuiteError
 
@@ -176,7 +176,8 @@ def column(cell: Cell) -> str:
 def _reading(cell: Cell, text: str) -> Reading:
     if cell.mean is None:
         raise MissingNumberError(f"no number for {text}")
-    return Reading(cell.mean, text, f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}"))
+    shown = f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}")
+    return Reading(cell.mean, text, shown, cell.by_seed)
 
 
 def _rows(files: Mapping[str, Path], file: str, absent: str) -> list[dict[str, str]]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from emlc.judging.cells import PUBLISHED_COLUMNS, Cell, column_name, noise_name, read_cells, read_published
+from emlc.data.human import KINDS
+from emlc.judging.cells import HUMAN, PUBLISHED_COLUMNS, Cell, column_name, noise_name, read_cells, read_published
 from emlc.records.errors import SuiteError
 
 HEADER = "method,dataset,noise_type,noise_rate,mean,std,n_seeds"
@@ -43,6 +44,11 @@ def test_what_spreadsheets_and_pandas_add_is_harmless(tmp_path):
 )
 def test_one_name_for_a_noise_setting_and_the_papers_for_a_column(noise, name, column):
     assert (noise_name(*noise), column_name(*noise)) == (name, column)
+
+
+def test_labels_that_people_gave_are_known_by_their_prefix():
+    assert all(kind.startswith(HUMAN) for kind in KINDS)
+    assert [noise_name(kind, None) for kind in KINDS][:2] == ["Aggre", "Random1"]
 
 
 def test_names_match_without_case_and_spaces():

@@ -3,12 +3,15 @@
 import ast
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from emlc.judging.ledger.evaluation import Reading, Step, evaluate
+from emlc.judging.ledger.evaluation import evaluate
 from emlc.judging.ledger.logic import MissingNumberError, all_of, any_of
+from emlc.judging.ledger.steps import Reading, Step
 from emlc.judging.ledger.syntax import LONGEST, parse
 from emlc.records.errors import SuiteError
 
@@ -201,3 +204,32 @@ def test_numbers_are_compared_to_nine_decimals_after_arithmetic():
 
 def test_parsing_returns_a_tree_without_executing():
     assert isinstance(parse("read('a') > 1"), ast.Compare)
+
+
+RUNS = {
+    "one": {"0": 81.0, "1": 79.0, "2": 90.0, "3": 85.0, "9": 1.0},
+    "two": {"0": 80.0, "1": 80.0, "2": 84.0, "3": 83.0},
+    "alone": {"0": 80.0},
+    "elsewhere": {"7": 80.0},
+    "bare": {},
+}
+
+
+def seeds(name):
+    return Reading(82.0, name, by_seed=RUNS[name])
+
+
+def test_numbers_of_the_same_seeds_are_compared_seed_by_seed():
+    (step,) = evaluate(parse("seeds('one') >= seeds('two')"), {"seeds": seeds}).steps
+    differences = np.array([1.0, -1.0, 6.0, 2.0])
+    error = differences.std(ddof=1) / 2
+    half = stats.t.isf(0.025, 3) * error
+    interval = f"[{2 - half:+.2f}, {2 + half:+.2f}]"
+    assert step.text == f"one (82) >= two (82); paired difference +2.00 {interval}, n = 4"
+    assert step.p == pytest.approx(2 * stats.t.sf(2 / error, 3), rel=1e-3)
+
+
+@pytest.mark.parametrize("other", ["seeds('alone')", "seeds('elsewhere')", "seeds('bare')", "seeds('two') + 0", "80"])
+def test_no_comparison_by_seed_without_two_shared_ones(other):
+    (step,) = evaluate(parse(f"seeds('one') > {other}"), {"seeds": seeds}).steps
+    assert (step.p, "paired" in step.text) == (None, False)
