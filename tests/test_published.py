@@ -9,6 +9,7 @@ import yaml
 
 from emlc.judging.cells import PUBLISHED_COLUMNS, read_published
 from emlc.judging.provenance import defect_of, read_absences, read_provenance
+from emlc.judging.recipes import read_recipes, recipe_of
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "published"
@@ -180,3 +181,64 @@ def test_times_are_those_of_section_4_3(paper):
     for row, value in zip(table, hours, strict=True):
         assert f"{row['hours_per_epoch']} hours" in paper
         assert float(row["times faster than MLC (double backward)"]) == pytest.approx(hours[0] / value, abs=5e-5)
+
+
+def test_every_number_of_table_1_has_one_recipe_and_every_recipe_numbers():
+    recipes = read_recipes(PUBLISHED / "provenance.yaml")
+    first, second = (read_published(PUBLISHED / name) for name in ("table1.csv", "table2.csv"))
+    found = [recipe_of(cell, recipes) for cell in first + second]
+    assert [cell.method for cell, recipe in zip(first, found, strict=False) if recipe is None] == []
+    unknown = [cell.method for cell, recipe in zip(second, found[66:], strict=True) if recipe is None]
+    assert unknown == ["Cross-entropy", "Joint-Optim", "SANM", "Meta Cleaner", "FasTEN"]
+    assert all(any(recipe is entry for entry in found) for recipe in recipes)
+    for recipe in recipes:
+        assert recipe.recipe
+        assert recipe.evidence in ("verified", "inferred")
+        assert len(recipe.source) > 10
+
+
+def test_only_the_papers_own_rows_of_table_1_start_from_simclr():
+    recipes = read_recipes(PUBLISHED / "provenance.yaml")
+    for cell in read_published(PUBLISHED / "table1.csv"):
+        own = cell.method.startswith("EMLC")
+        recipe = recipe_of(cell, recipes).recipe
+        assert recipe["initialisation"] == ("simclr" if own else "scratch")
+        if own:
+            assert recipe["network"] == {"CIFAR-10": "resnet34", "CIFAR-100": "resnet50"}[cell.dataset]
+            assert (recipe["epochs"], recipe["clean_images"], recipe["selection"]) == (15, 1000, "best-clean")
+            assert "noise" not in recipe  # the paper leaves the class map to its appendix
+
+
+def test_recipes_and_defects_say_the_same_of_selection_and_clean_labels():
+    provenance, recipes = (read(PUBLISHED / "provenance.yaml") for read in (read_provenance, read_recipes))
+    rules = {"peak-not-final": "best-test", "final-not-selected": "last"}
+    for cell in read_published(PUBLISHED / "table1.csv"):
+        defect, recipe = defect_of(cell, provenance), recipe_of(cell, recipes).recipe
+        for name in defect.names:
+            assert recipe.get("selection") == rules.get(name, recipe.get("selection")), cell
+        if defect.clean_labels == 6000:
+            assert recipe["clean_images"] + recipe["validation_images"] == 6000
+        elif defect.clean_labels and "clean_images" in recipe:
+            assert recipe["clean_images"] == defect.clean_labels, cell
+
+
+def test_table_2_knows_its_wrong_ticks_and_the_variants_that_it_prints():
+    """The audit of what each cell really is; the numbers beside it are those of the methods' own sources."""
+    provenance = read_provenance(PUBLISHED / "provenance.yaml")
+    known = {cell.method: defect_of(cell, provenance) for cell in read_published(PUBLISHED / "table2.csv")}
+    named = {method: defect.name for method, defect in known.items() if defect is not None}
+    ticked = {method for method, name in named.items() if name == "wrong-tick"}
+    assert ticked == {"Meta Cleaner", "Meta-Learning", "FaMUS"}
+    assert (known["FaMUS"].evidence, known["Meta Cleaner"].evidence) == ("verified", "inferred")
+    variants = {method for method, name in named.items() if name == "variant-chosen"}
+    assert variants == {"Cross-entropy", "C2D", "AugDesc", "Self Learning"}
+    printed = {row["method"]: float(row["mean"]) for row in rows("table2.csv")}
+    other = {row["method"]: float(row["mean"]) for row in rows("elsewhere.csv") if row["dataset"] == "Clothing1M"}
+    assert other["AugDesc, default"] < printed["DivideMix"] < printed["AugDesc"]
+    assert other["Self Learning without verified labels"] < printed["Self Learning"]
+    assert other["ELR+ with C2D"] > printed["C2D"]
+    assert round(other["FaMUS, its supplement"] - printed["FaMUS"], 2) == 0.03
+    assert "74.720" in known["AugDesc"].explanation
+    assert "74.45" in known["Self Learning"].explanation
+    (absent,) = [entry for entry in read_absences(PUBLISHED / "provenance.yaml") if entry.method == "Self Learning"]
+    assert (absent.datasets, "74.45" in absent.explanation) == (("Clothing1M",), True)

@@ -83,12 +83,12 @@ def compared(scores: Mapping[str, Mapping[str, float]], clean_only: str | None =
     if not finished:
         return None
     best = max(finished, key=lambda method: sum(finished[method].values()) / len(finished[method]))
-    return Column(best, _against(best, finished), _against(clean_only, finished) if clean_only in finished else ())
+    there = clean_only is not None and clean_only in finished
+    return Column(best, _against(best, finished), _against(clean_only, finished) if there else ())
 
 
-def _against(reference: str | None, scores: Mapping[str, Mapping[str, float]]) -> tuple[Comparison, ...]:
+def _against(reference: str, scores: Mapping[str, Mapping[str, float]]) -> tuple[Comparison, ...]:
     """Compare every other method with one, as far as they share seeds."""
-    assert reference is not None
     pairs = {method: seed_by_seed(scores[method], scores[reference]) for method in scores if method != reference}
     found = {method: pair for method, pair in pairs.items() if pair is not None}
     adjusted = corrected([pair.p for pair in found.values()])

@@ -113,3 +113,27 @@ def test_a_column_of_the_same_dataset_is_preferred():
 def test_one_method_or_unfinished_ones_make_no_order():
     (rank,) = rank_agreement(PUBLISHED, [cell("C", "CIFAR-10", 0.5, 1.0), cell("A", "CIFAR-10")])
     assert (rank.methods, rank.tau, rank.p_value) == (("C",), None, None)
+
+
+CLOTHING = [Cell(method, "Clothing1M", mean=mean) for method, mean in [("A", 70.0), ("B", 75.0), ("C", 79.0)]]
+
+
+def test_labels_as_they_were_collected_are_stood_in_for_by_any_noise():
+    fashion = [cell(name, "Fashion", 0.385, mean, "part") for name, mean in [("A", 50.0), ("B", 70.0), ("C", 60.0)]]
+    other = [cell(name, "Fashion", 0.2, mean) for name, mean in [("A", 1.0), ("C", 2.0)]]
+    comparison = compare(CLOTHING, [*fashion, *other], 1.0)
+    assert [rank.measured_dataset for rank in comparison.ranks] == ["Fashion, Part. 38.5%", "Fashion, Sym. 20%"]
+    assert [rank.tau for rank in comparison.ranks] == pytest.approx([1 / 3, 1])
+    assert comparison.rows[0].measured == (fashion[0], other[0])
+    assert [(row.judgement.verdict, row.judgement.reason) for row in comparison.rows] == [
+        (NOT_COMPARABLE, "dataset")
+    ] * 3
+    assert comparison.unpublished == ()
+
+
+def test_the_same_data_is_preferred_to_any_stand_in():
+    own = Cell("A", "Clothing 1M", mean=70.5)
+    row, *_ = compare(CLOTHING, [cell("A", "Fashion", 0.385, 50.0, "part"), own], 1.0).rows
+    assert (row.measured, row.judgement.verdict) == ((own,), REPRODUCED)
+    injected = cell("A", "Clothing1M", 0.2, 60.0)  # of the same data, but with noise of our own
+    assert compare(CLOTHING, [injected], 1.0).rows[0].judgement.verdict == NOT_RUN
