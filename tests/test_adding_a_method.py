@@ -8,7 +8,7 @@ import yaml
 
 import baselines
 from emlc.records.record import read_record
-from pipelines import inject, pretrain, train
+from pipelines import check, inject, pretrain, train
 from pipelines.machine.work import fulfil
 from pipelines.profile.load import load_profile
 from pipelines.profile.model import said
@@ -42,6 +42,11 @@ def written(blocks, tmp_path, monkeypatch):
 def test_the_entry_is_the_profile_s(blocks):
     method = load_profile([PROFILE]).methods["my-method"]
     assert yaml.safe_load(blocks["yaml"]) == {"my-method": said(method)}
+
+
+@pytest.mark.usefixtures("written")
+def test_the_page_s_method_passes_the_checks():
+    assert check.main(["baselines.my_method", "--epochs", "1"]) == 0
 
 
 @pytest.mark.usefixtures("written")
