@@ -73,7 +73,7 @@ def test_pipelines_use_baselines_use_emlc_and_never_back():
 def test_the_arrows_are_there_at_all():
     """Guards the tests above against looking in the wrong place."""
     assert ("baselines.mlc", "emlc.metagrad") in offences(["baselines"], ["emlc"])
-    assert ("pipelines.experiment", "emlc.engine.run") in offences(["pipelines"], ["emlc"])
+    assert ("pipelines.training.runs", "emlc.engine.run") in offences(["pipelines"], ["emlc"])
     assert len(modules("emlc")) > 30
 
 
@@ -131,8 +131,21 @@ def run_without(refused, statement):
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-LIGHT = ["fetch", "prepare", "inject", "train", "aggregate", "compare", "table", "curves", "settings", "sources", "cli"]
-LIGHT += ["claims", "splits", "report"]
+LIGHT = [
+    "fetch",
+    "prepare",
+    "human",
+    "inject",
+    "train",
+    "table",
+    "compare",
+    "curves",
+    "claims",
+    "splits",
+    "report",
+    "plan",
+]
+LIGHT += ["profile.load", "workflow.jobs", "machine.cli"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +155,7 @@ LIGHT += ["claims", "splits", "report"]
         # A machine that only trains: PyTorch, numpy and what reads a profile.
         (
             {"snakemake", "dvc", "pandas", "seaborn", "matplotlib", "sklearn", "scipy", "tabulate", "torchvision"},
-            ["train", "experiment"],
+            ["train", "training.runs"],
         ),
     ],
     ids=["without torch", "with torch alone"],
@@ -179,7 +192,7 @@ def requirements_of(*names):
 
 
 def test_refusing_works():
-    assert "refused by this test" in run_without({"torch"}, "import pipelines.experiment").stderr
+    assert "refused by this test" in run_without({"torch"}, "import pipelines.training.runs").stderr
 
 
 def test_data_and_noise_code_needs_no_torch():

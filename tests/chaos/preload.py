@@ -7,8 +7,7 @@ from pipelines.machine.devices import use_reproducible_kernels
 LOADED = (
     "torch._dynamo",  # by the first optimiser
     "torch._inductor.config",  # by deterministic algorithms
-    "pipelines.aggregate",
-    "pipelines.experiment",
+    "pipelines.training.runs",
     "pipelines.fetch",
     "pipelines.inject",
     "pipelines.train",
