@@ -33,8 +33,13 @@ def seal(kind):
     return update(f"results/store/{kind}/{{id}}/seal.json")
 
 
-def wanted(kind):
-    """What a job waits for: its order, the artefacts that it reads, other files."""
+def order(kind):
+    """The document that says what a job makes."""
+    return lambda wildcards: JOBS.by_kind[kind][wildcards.id].document
+
+
+def reads(kind):
+    """What a job waits for: the artefacts that it reads, other files."""
     return lambda wildcards: JOBS.by_kind[kind][wildcards.id].inputs
 
 

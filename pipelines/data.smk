@@ -20,32 +20,35 @@ for file, pointer in fetched(PROFILE, JOBS).items():
 
 rule prepare:
     input:
-        wanted("data"),
+        order=order("data"),
+        reads=reads("data"),
     output:
         seal("data"),
     log:
         "results/logs/data/{id}.log",
     shell:
-        "python -m pipelines.prepare {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.prepare {input.order:q} > {log:q} 2>&1"
 
 
 rule human:
     input:
-        wanted("labels"),
+        order=order("labels"),
+        reads=reads("labels"),
     output:
         seal("labels"),
     log:
         "results/logs/labels/{id}.log",
     shell:
-        "python -m pipelines.human {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.human {input.order:q} > {log:q} 2>&1"
 
 
 rule inject:
     input:
-        wanted("tasks"),
+        order=order("tasks"),
+        reads=reads("tasks"),
     output:
         seal("tasks"),
     log:
         "results/logs/tasks/{id}.log",
     shell:
-        "python -m pipelines.inject {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.inject {input.order:q} > {log:q} 2>&1"

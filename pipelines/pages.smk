@@ -3,29 +3,32 @@
 
 rule table:
     input:
-        wanted("tables"),
+        order=order("tables"),
+        reads=reads("tables"),
     output:
         seal("tables"),
     log:
         "results/logs/tables/{id}.log",
     shell:
-        "python -m pipelines.table {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.table {input.order:q} > {log:q} 2>&1"
 
 
 rule curves:
     input:
-        wanted("curves"),
+        order=order("curves"),
+        reads=reads("curves"),
     output:
         seal("curves"),
     log:
         "results/logs/curves/{id}.log",
     shell:
-        "python -m pipelines.curves {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.curves {input.order:q} > {log:q} 2>&1"
 
 
 rule figure:
     input:
-        wanted("figures"),
+        order=order("figures"),
+        reads=reads("figures"),
     output:
         seal("figures"),
     log:
@@ -33,34 +36,37 @@ rule figure:
     params:
         command=lambda wildcards: FIGURES[JOBS.by_kind["figures"][wildcards.id].order.identity["figure"]],
     shell:
-        "python -m pipelines.{params.command} {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.{params.command} {input.order:q} > {log:q} 2>&1"
 
 
 rule ablations:
     input:
-        wanted("ablations"),
+        order=order("ablations"),
+        reads=reads("ablations"),
     output:
         seal("ablations"),
     log:
         "results/logs/ablations/{id}.log",
     shell:
-        "python -m pipelines.ablations {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.ablations {input.order:q} > {log:q} 2>&1"
 
 
 rule splits:
     input:
-        wanted("splits"),
+        order=order("splits"),
+        reads=reads("splits"),
     output:
         seal("splits"),
     log:
         "results/logs/splits/{id}.log",
     shell:
-        "python -m pipelines.splits {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.splits {input.order:q} > {log:q} 2>&1"
 
 
 rule timing:
     input:
-        wanted("timing"),
+        order=order("timing"),
+        reads=reads("timing"),
     output:
         seal("timing"),
     log:
@@ -69,41 +75,44 @@ rule timing:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.timing {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.timing {input.order:q} > {log:q} 2>&1"
 
 
 rule metagrad:
     input:
-        wanted("fidelity"),
+        order=order("fidelity"),
+        reads=reads("fidelity"),
     output:
         seal("fidelity"),
     log:
         "results/logs/fidelity/{id}.log",
     threads: workflow.cores  # it takes times, too
     shell:
-        "python -m pipelines.metagrad {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.metagrad {input.order:q} > {log:q} 2>&1"
 
 
 rule claims:
     input:
-        wanted("claims"),
+        order=order("claims"),
+        reads=reads("claims"),
     output:
         seal("claims"),
     log:
         "results/logs/claims/{id}.log",
     shell:
-        "python -m pipelines.claims {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.claims {input.order:q} > {log:q} 2>&1"
 
 
 rule report:
     input:
-        wanted("reports"),
+        order=order("reports"),
+        reads=reads("reports"),
     output:
         seal("reports"),
     log:
         "results/logs/reports/{id}.log",
     shell:
-        "python -m pipelines.report {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.report {input.order:q} > {log:q} 2>&1"
 
 
 for name in PROFILE.tables:

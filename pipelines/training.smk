@@ -3,7 +3,8 @@
 
 rule pretrain:
     input:
-        wanted("encoders"),
+        order=order("encoders"),
+        reads=reads("encoders"),
     output:
         seal("encoders"),
     log:
@@ -12,12 +13,13 @@ rule pretrain:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.pretrain {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.pretrain {input.order:q} > {log:q} 2>&1"
 
 
 rule train:
     input:
-        wanted("cells"),
+        order=order("cells"),
+        reads=reads("cells"),
     output:
         seal("cells"),
     log:
@@ -26,12 +28,13 @@ rule train:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.train {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.train {input.order:q} > {log:q} 2>&1"
 
 
 rule probe:
     input:
-        wanted("probes"),
+        order=order("probes"),
+        reads=reads("probes"),
     output:
         seal("probes"),
     log:
@@ -40,4 +43,4 @@ rule probe:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.probe {input[0]:q} > {log:q} 2>&1"
+        "python -m pipelines.probe {input.order:q} > {log:q} 2>&1"

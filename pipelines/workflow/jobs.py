@@ -45,11 +45,15 @@ class Job:
     files: tuple[str, ...] = ()
     shows: bool = False
 
+    @property
+    def document(self) -> str:
+        """The order's document, which the command takes."""
+        return self.order.file.as_posix()
+
     @cached_property
     def inputs(self) -> list[str]:
-        """What a workflow waits for: the order's document, the seals of what it reads, other files."""
-        seals = [(order.folder / SEAL).as_posix() for order in self.reads]
-        return [self.order.file.as_posix(), *seals, *self.files]
+        """What else a workflow waits for: the seals of what the command reads, other files."""
+        return [*((order.folder / SEAL).as_posix() for order in self.reads), *self.files]
 
 
 @dataclass(frozen=True)
