@@ -8,6 +8,7 @@ import matplotlib as mpl
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+import seaborn as sns
 
 from emlc.judging.cells import noise_name
 from emlc.records.artefacts import atomic_path
@@ -88,11 +89,10 @@ def _panel(axes: "mpl.axes.Axes", runs: pd.DataFrame, method: str) -> None:
     axes.plot(lines.index, lines.drop(columns=method, errors="ignore"), color=OTHERS, lw=0.7)
     if method not in lines:  # all its runs failed
         return
-    mean = lines[method]
-    spread = runs[runs["method"] == method].groupby("epoch")["test_accuracy"].std().fillna(0.0)
-    axes.fill_between(mean.index, mean - spread, mean + spread, color=OWN, alpha=0.25, lw=0)
-    axes.plot(mean.index, mean, color=OWN, lw=1.6)
-    last = mean.dropna().iloc[-1]
+    own = runs[runs["method"] == method]
+    sns.lineplot(own, x="epoch", y="test_accuracy", errorbar="sd", color=OWN, lw=1.6, ax=axes)
+    axes.set(xlabel="", ylabel="")
+    last = lines[method].dropna().iloc[-1]
     place = {"xy": (0.97, 0.08), "va": "bottom"} if last > FREE else {"xy": (0.97, 0.95), "va": "top"}
     axes.annotate(f"{last:.1f}", xycoords="axes fraction", ha="right", color=OWN, fontsize=8, **place)
 

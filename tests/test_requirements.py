@@ -92,11 +92,15 @@ def distributions_named(paths):
     return {canonicalize_name(known[name][0]) for name in foreign}
 
 
+LATE = {"scikit-learn"}
+"""What the library imports inside a function: to draw polynomial-margin noise, which no training does."""
+
+
 def test_the_library_needs_the_core_and_the_core_nothing_else():
     files = [*(ROOT / "emlc").rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]
     library = [path for path in files if JUDGING not in path.as_posix()]
     assert len(library) > 50
-    assert distributions_named(library) == CORE
+    assert distributions_named(library) == CORE | LATE
 
 
 def test_the_suite_needs_no_more_than_its_extra():
