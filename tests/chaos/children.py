@@ -57,6 +57,7 @@ def _step(module: str, argv: Sequence[str], log: Path, condition: Condition) -> 
     os.dup2(out, 2)
     condition()
     sys.argv = [module, *argv]
+    sys.modules.pop(module, None)  # what was loaded beforehand is not what `python -m` runs
     runpy.run_module(module, run_name="__main__")
 
 

@@ -34,7 +34,7 @@ METHODS = {
 
 def profile(**training: float) -> dict:
     tiny = tiny_profile(seeds=[0, 1], seeds_per_job=2, methods=METHODS, checkpoint_minutes=1e-3)
-    digits = {**tiny["datasets"]["digits"], "pretraining": {"epochs": 1, "batch_size": 256}}
+    digits = {**tiny["datasets"]["digits"], "pretraining": {"epochs": 1, "batch_size": 256, "warm_up_epochs": 0}}
     return {**tiny, "datasets": {"digits": digits}, "training": {**TRAINING, "epochs": 2, "batch_size": 28, **training}}
 
 
