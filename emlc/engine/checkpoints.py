@@ -138,19 +138,29 @@ def write_checkpoint(
     }
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         hashing = _Hashing(file)
-        torch.save(content, hashing)
+        try:
+            torch.save(content, hashing)
+        except RuntimeError:
+            if hashing.refused is not None:  # torch makes an error of its own of a disk that is full
+                raise hashing.refused from None
+            raise
         file.write(_seal(hashing.digest))
 
 
 class _Hashing:
-    """A file that notes the SHA-256 of what is written to it."""
+    """A file that notes the SHA-256 of what is written to it, and why nothing more can be."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.digest = file, hashlib.sha256()
+        self.refused: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self.digest.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.refused = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()
