@@ -35,13 +35,18 @@ METHODS = {
 def profile(**training: float) -> dict:
     tiny = tiny_profile(seeds=[0, 1], seeds_per_job=2, methods=METHODS, checkpoint_minutes=1e-3)
     digits = {**tiny["datasets"]["digits"], "pretraining": {"epochs": 1, "batch_size": 256, "warm_up_epochs": 0}}
-    return {**tiny, "datasets": {"digits": digits}, "training": {**TRAINING, "epochs": 2, "batch_size": 28, **training}}
+    return {
+        **tiny,
+        "profile": "embedded",
+        "datasets": {"digits": digits},
+        "training": {**TRAINING, "epochs": 2, "batch_size": 28, **training},
+    }
 
 
 OLD, NEW = profile(), profile(lr=0.01)
 SHOWN = (
     *("results/table1.md", "results/table1.csv", "results/table1.json", "results/compare_table1.json"),
-    "results/tiny/figures/convergence_table1.csv",
+    "results/embedded/figures/convergence_table1.csv",
 )
 COMMANDS = {
     "snakemake": ("snakemake", "--cores", "2", "results/table1.md"),
@@ -65,7 +70,7 @@ KINDS = {
     "page": "results/table1.md",
     "table": "results/table1.csv",
     "comparison": "results/compare_table1.json",
-    "curves": "results/tiny/figures/convergence_table1.csv",
+    "curves": "results/embedded/figures/convergence_table1.csv",
     "pinned file": "data/digits.npz",
 }
 """Every kind of file that lies behind a table or is one."""
@@ -194,7 +199,7 @@ def test_a_finished_table_has_nothing_left_to_do(place):
 def test_one_profile_after_the_other_leaves_both_intact(place, finished):
     place.write_profile({**NEW, "profile": "other"})
     place.snakemake("results/table1.md")
-    assert (place.folder / "results/tiny/table1.csv").read_bytes() == shown(finished[0])["results/table1.csv"]
+    assert (place.folder / "results/embedded/table1.csv").read_bytes() == shown(finished[0])["results/table1.csv"]
     assert (place.folder / "results/other/table1.csv").read_bytes() == shown(finished[1])["results/table1.csv"]
     place.write_profile(OLD)
     done = place.snakemake("results/table1.md")
