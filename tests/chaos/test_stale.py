@@ -76,21 +76,20 @@ KINDS = {
 """Every kind of file that lies behind a table or is one."""
 
 
-def delete(file: Path, others: Path) -> None:
+def delete(file: Path, others: list[Path]) -> None:
     file.unlink()
 
 
-def truncate(file: Path, others: Path) -> None:
+def truncate(file: Path, others: list[Path]) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def swap(file: Path, others: Path) -> None:
-    """Put another profile's file of the same kind there, or what stands in for it, with its own time of change."""
-    found = sorted(others.glob(str(Path(*file.parts[-1:])))) or sorted(others.rglob(file.name))
-    shutil.copy2(next(path for path in found if path.read_bytes() != file.read_bytes()), file)
+def swap(file: Path, others: list[Path]) -> None:
+    """Put another profile's file of the same kind there, with its own time of change."""
+    shutil.copy2(next(path for path in others if path.read_bytes() != file.read_bytes()), file)
 
 
-ACTIONS: dict[str, Callable[[Path, Path], None]] = {"deleted": delete, "truncated": truncate, "of another": swap}
+ACTIONS: dict[str, Callable[[Path, list[Path]], None]] = {"deleted": delete, "truncated": truncate, "of another": swap}
 SAME_EVERYWHERE = ("data", "pinned file", "order", "cell", "task")
 """Kinds of which another profile has no other content, or none of that name."""
 
@@ -161,7 +160,7 @@ def test_a_finished_table_after_a_change(kind, action, changed, forgotten, comma
     if command == "make" and not Path(sys.prefix, "ready").exists():
         command = "snakemake"
     file = sorted(place.folder.glob(KINDS[kind]))[0]
-    ACTIONS[action](file, finished[1].folder / Path(KINDS[kind]).parent)
+    ACTIONS[action](file, sorted(finished[1].folder.glob(KINDS[kind])))
     if changed:
         place.write_profile(NEW)
     if forgotten:
