@@ -46,6 +46,8 @@ class DivideMix(Method):
         0 while the first network learns, 1 while the second does.
     credibility : list of Tensor [N]
         What each network's losses say of every label.
+    labelled_share : Tensor
+        Of the samples, how many keep their label.
     """
 
     Options = Options
@@ -67,6 +69,7 @@ class DivideMix(Method):
         self.ramp_epochs = options.ramp * epochs
         self.credibility = [torch.ones(len(setting.noisy), device=setting.device) for _ in self.networks]
         self.losses: list[list[Tensor]] = [[], []]
+        self.labelled_share = torch.ones((), device=setting.device)
         self.turn, self.taken, self.start, self.end = -1, 0, 0, 0
 
     def begin_epoch(self, epoch: int) -> None:
@@ -92,30 +95,28 @@ class DivideMix(Method):
     def step(self) -> dict[str, Tensor]:
         """Train the network whose turn it is."""
         if self.taken == self.end:
-            self._begin_turn(self.turn + 1)
+            self._begin_turn((self.turn + 1) % len(self.networks))
         learner, peer = self.networks[self.turn], self.networks[1 - self.turn]
         if self.is_warming_up:
-            loss, metrics = self.warm_up_loss(learner, self.given.next())
+            loss = self.warm_up_loss(learner, self.given.next())
         else:
-            loss, metrics = self.loss(learner, peer, self.labelled.next(), self.unlabelled.next())
+            loss = self.loss(learner, peer, self.labelled.next(), self.unlabelled.next())
         self._descend(loss)
         self.taken += 1
-        return {"student_loss": loss.detach(), **metrics}
+        return {"student_loss": loss.detach(), "labelled_share": self.labelled_share}
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the sum of both networks' logits [n, C]."""
         return self.networks[0](inputs) + self.networks[1](inputs)
 
-    def warm_up_loss(self, learner: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def warm_up_loss(self, learner: nn.Module, batch: Batch) -> Tensor:
         """Return Cross-Entropy on the given labels, less the entropy of predictions if the options ask for it."""
         logits = learner(batch.inputs)
         loss = F.cross_entropy(logits, batch.labels)
-        return (loss + negative_entropy(logits) if self.options.entropy_bonus else loss), {}
+        return loss + negative_entropy(logits) if self.options.entropy_bonus else loss
 
-    def loss(
-        self, learner: nn.Module, peer: nn.Module, labelled: Batch, unlabelled: Batch
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of a step and its parts, detached."""
+    def loss(self, learner: nn.Module, peer: nn.Module, labelled: Batch, unlabelled: Batch) -> Tensor:
+        """Return the loss of a step."""
         with torch.no_grad():
             own = _prediction(learner, unlabelled.views[-2:])
             guessed = sharpen((own + _prediction(peer, unlabelled.views[-2:])) / 2, self.options.temperature)
@@ -129,8 +130,8 @@ class DivideMix(Method):
         """Return what is learned from some samples: their first two views, with the same targets [n, C]."""
         return Part(torch.cat(batch.views[:2]), torch.cat((targets, targets)))
 
-    def mixed_loss(self, learner: nn.Module, labelled: Part, unlabelled: Part) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return MixMatch's loss of mixed samples and its parts, detached."""
+    def mixed_loss(self, learner: nn.Module, labelled: Part, unlabelled: Part) -> Tensor:
+        """Return MixMatch's loss of mixed samples."""
         generator, count = self.setting.generator, len(labelled.inputs)
         mixed = mix((labelled, unlabelled), mixing_coefficient(self.options.alpha, generator), generator)
         if self.options.labelled_only:
@@ -139,10 +140,8 @@ class DivideMix(Method):
         supervised = F.cross_entropy(logits[:count], mixed.targets[:count])
         loss = supervised + from_uniform(logits)
         if self.options.labelled_only:
-            return loss, {"labelled_loss": supervised.detach()}
-        consistency = mean_square(logits[count:], mixed.targets[count:])
-        loss = loss + self.unlabelled_weight * consistency
-        return loss, {"labelled_loss": supervised.detach(), "unlabelled_loss": consistency.detach()}
+            return loss
+        return loss + self.unlabelled_weight * mean_square(logits[count:], mixed.targets[count:])
 
     @property
     def unlabelled_weight(self) -> float:
@@ -165,6 +164,7 @@ class DivideMix(Method):
         if turn == 1 and self.options.late_division:
             self._assess(0)
         kept, others = divide(self.credibility[1 - turn], self.options.threshold)
+        self.labelled_share = torch.tensor(len(kept) / len(self.credibility[turn]), device=self.setting.device)
         self.labelled.over(kept)
         self.unlabelled.over(others)
         self.end += self.labelled.batches_per_pass

@@ -88,14 +88,25 @@ def test_mixing_coefficients_follow_their_distribution(alpha):
     drawn = torch.stack([mixing_coefficient(alpha, one) for _ in range(4000)]).double()
     beta = torch.special.gammaln(torch.tensor(alpha)).mul(2).sub(torch.special.gammaln(torch.tensor(2 * alpha))).exp()
     expected = 0.5 + 0.5 * 4 ** (1 - alpha) / (2 * alpha * beta)
-    assert drawn.min() >= 0.5 and drawn.max() <= 1
+    assert drawn.min() >= 0.5
+    assert drawn.max() <= 1
     assert drawn.mean().item() == pytest.approx(expected.item(), abs=0.01)
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"warm_up": 1.1}, {"ramp": -0.1}, {"threshold": 2.0}, {"temperature": 0.0}, {"alpha": 0.0}, {"batch_share": 0.0}]
-    + [{"loss_epochs": 0}, {"mixture_steps": 0}, {"unlabelled_weight": -1.0}, {"clip_norm": 0.0}],
+    [
+        {"warm_up": 1.1},
+        {"ramp": -0.1},
+        {"threshold": 2.0},
+        {"temperature": 0.0},
+        {"alpha": 0.0},
+        {"batch_share": 0.0},
+        {"loss_epochs": 0},
+        {"mixture_steps": 0},
+        {"unlabelled_weight": -1.0},
+        {"clip_norm": 0.0},
+    ],
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
