@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.records.errors import SuiteError
@@ -102,6 +102,11 @@ def divide(credibility: Tensor, threshold: float, least: int = 2) -> tuple[Tenso
     rejected = int((credibility <= threshold).sum())
     rejected = max(least, min(rejected, len(order) - least))
     return order[rejected:].sort().values, order[:rejected].sort().values
+
+
+def predict(network: nn.Module, views: tuple[Tensor, ...]) -> Tensor:
+    """Return the mean over views of a network's probabilities [n, C]."""
+    return torch.stack([network(view).softmax(dim=1) for view in views]).mean(dim=0)
 
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:

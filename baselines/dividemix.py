@@ -16,6 +16,7 @@ from baselines.codivision import (
     mix,
     mixing_coefficient,
     negative_entropy,
+    predict,
     ramp_up,
     refine,
     sharpen,
@@ -46,8 +47,8 @@ class DivideMix(Method):
         0 while the first network learns, 1 while the second does.
     credibility : list of Tensor [N]
         What each network's losses say of every label.
-    labelled_share : Tensor
-        Of the samples, how many keep their label.
+    divisions : list of pairs of Tensor
+        The positions of the samples that keep their label, and of the others, by each network's losses.
     """
 
     Options = Options
@@ -69,7 +70,7 @@ class DivideMix(Method):
         self.ramp_epochs = options.ramp * epochs
         self.credibility = [torch.ones(len(setting.noisy), device=setting.device) for _ in self.networks]
         self.losses: list[list[Tensor]] = [[], []]
-        self.labelled_share = torch.ones((), device=setting.device)
+        self.divisions = [divide(credibility, options.threshold) for credibility in self.credibility]
         self.turn, self.taken, self.start, self.end = -1, 0, 0, 0
 
     def begin_epoch(self, epoch: int) -> None:
@@ -103,14 +104,14 @@ class DivideMix(Method):
             loss = self.loss(learner, peer, self.labelled.next(), self.unlabelled.next())
         self._descend(loss)
         self.taken += 1
-        return {"student_loss": loss.detach(), "labelled_share": self.labelled_share}
+        return {"student_loss": loss.detach(), "labelled_share": torch.full_like(loss.detach(), self.labelled_share)}
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the sum of both networks' logits [n, C]."""
         return self.networks[0](inputs) + self.networks[1](inputs)
 
     def warm_up_loss(self, learner: nn.Module, batch: Batch) -> Tensor:
-        """Return Cross-Entropy on the given labels, less the entropy of predictions if the options ask for it."""
+        """Return Cross-Entropy on the given labels, less the predictions' entropy if the options say so."""
         logits = learner(batch.inputs)
         loss = F.cross_entropy(logits, batch.labels)
         return loss + negative_entropy(logits) if self.options.entropy_bonus else loss
@@ -118,8 +119,8 @@ class DivideMix(Method):
     def loss(self, learner: nn.Module, peer: nn.Module, labelled: Batch, unlabelled: Batch) -> Tensor:
         """Return the loss of a step."""
         with torch.no_grad():
-            own = _prediction(learner, unlabelled.views[-2:])
-            guessed = sharpen((own + _prediction(peer, unlabelled.views[-2:])) / 2, self.options.temperature)
+            own = predict(learner, unlabelled.views[-2:])
+            guessed = sharpen((own + predict(peer, unlabelled.views[-2:])) / 2, self.options.temperature)
             parts = (
                 self.part(learner, labelled, self._refined(learner, labelled)),
                 self.part(learner, unlabelled, guessed),
@@ -144,6 +145,11 @@ class DivideMix(Method):
         return loss + self.unlabelled_weight * mean_square(logits[count:], mixed.targets[count:])
 
     @property
+    def labelled_share(self) -> float:
+        """Of the samples that are learned from, how many keep their label."""
+        return 1.0 if self.is_warming_up else len(self.labelled.members) / len(self.setting.noisy)
+
+    @property
     def unlabelled_weight(self) -> float:
         """lambda_u with its ramp at this step."""
         now = self.epoch + (self.taken - self.start) / (self.end - self.start)
@@ -151,7 +157,7 @@ class DivideMix(Method):
 
     def _refined(self, learner: nn.Module, batch: Batch) -> Tensor:
         credibility = self.credibility[1 - self.turn][batch.indices]
-        return refine(batch.labels, credibility, _prediction(learner, batch.views[-2:]), self.options.temperature)
+        return refine(batch.labels, credibility, predict(learner, batch.views[-2:]), self.options.temperature)
 
     def _begin_turn(self, turn: int) -> None:
         """Let the other network learn, on the division of its peer."""
@@ -163,10 +169,8 @@ class DivideMix(Method):
             return
         if turn == 1 and self.options.late_division:
             self._assess(0)
-        kept, others = divide(self.credibility[1 - turn], self.options.threshold)
-        self.labelled_share = torch.tensor(len(kept) / len(self.credibility[turn]), device=self.setting.device)
-        self.labelled.over(kept)
-        self.unlabelled.over(others)
+        for stream, members in zip((self.labelled, self.unlabelled), self.divisions[1 - turn], strict=True):
+            stream.over(members)
         self.end += self.labelled.batches_per_pass
 
     def _assess(self, number: int) -> None:
@@ -176,6 +180,7 @@ class DivideMix(Method):
         self.losses[number] = [*self.losses[number], scaled(losses)][-self.options.loss_epochs :]
         mean = torch.stack(self.losses[number]).mean(dim=0)
         self.credibility[number] = low_loss_probability(mean, self.options.mixture_steps)
+        self.divisions[number] = divide(self.credibility[number], self.options.threshold)
 
     def _descend(self, loss: Tensor) -> None:
         """Take a step of the network whose turn it is."""
@@ -185,11 +190,6 @@ class DivideMix(Method):
         if self.is_warming_up and self.options.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.networks[self.turn].parameters(), self.options.clip_norm)
         optimiser.step()
-
-
-def _prediction(network: nn.Module, views: tuple[Tensor, ...]) -> Tensor:
-    """Return the mean over views of a network's probabilities [n, C]."""
-    return torch.stack([network(view).softmax(dim=1) for view in views]).mean(dim=0)
 
 
 def _sample_losses(network: nn.Module, batch: Batch) -> Tensor:

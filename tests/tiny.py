@@ -16,7 +16,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "emlc.method": {"k=1": {"corruption": "random"}, "k=5": {"look_ahead": 5, "corruption": "random"}},
     "baselines.dividemix": {"": {"warm_up": 0.25, "ramp": 0.25, "loss_epochs": 2}},
     "baselines.augdesc": {"": {"warm_up": 0.25, "warm_up_view": "strong"}},
-    "baselines.c2d": {"": {"warm_up": 0.25, "late_division": True}},
+    "baselines.c2d": {"": {"warm_up": 0.25}},
     "baselines.fasten": {"": {"threshold": 0.21}},
     "baselines.mlc": {"k=1": {}, "k=3": {"gradient_steps": 3}},
     "baselines.mslc": {"": {"warm_up": 0.5, "memory_epochs": 1}},

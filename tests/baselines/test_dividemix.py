@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.codivision import divide
 from baselines.dividemix import DivideMix
 from emlc.engine.contract import Batch, Training
 from emlc.engine.evaluation import outputs
@@ -109,7 +110,7 @@ def test_the_loss_of_a_step_is_that_of_the_equations():
 
 def test_each_network_learns_on_the_division_of_the_other_one():
     method = begun(3)
-    method.credibility = [torch.arange(24) / 24, 1 - torch.arange(24) / 24]
+    method.divisions = [divide(torch.arange(24) / 24, 0.5), divide(1 - torch.arange(24) / 24, 0.5)]
     method.step()
     assert set(method.labelled.members.tolist()) == set(range(12))
     while method.turn == 0:
