@@ -103,7 +103,7 @@ class LayerGates(nn.Module):
         products = [
             torch.stack([(gradients[name] * feedback[name]).sum() for name in group]).sum() for group in self.groups
         ]
-        return torch.stack(products).detach() * (1 - 2 * states.detach())
+        return torch.stack(products).detach() * (2 * states.detach() - 1)
 
 
 class LastTensorGates(LayerGates):

@@ -75,11 +75,11 @@ class Options(codivision.Options):
 class SANM(DivideMix):
     """DivideMix on six views of every sample, two of them masked where the network looks most and least.
 
-    Two strong views give the targets t. Learned are two more strong ones, two of RandAugment (or `extra_view`), and the first of the
-    analysed ones behind a mask at the peak and at the valley of ``A(x) = sum_c F_c(x)^2``, F the last maps. The share
-    ``r = U(least, largest) + doubt (1 - w)`` is masked, by a random colour, and the label follows: the largest entry of
-    t loses r to the others. A decoder restores the images from the masked ones' maps, whose mean squares weigh
-    `reconstruction_weight`. The paper starts from C2D's encoders: the profile's ``initialisation: simclr``.
+    Two strong views give the targets t. Learned are two more strong ones, two of RandAugment (or `extra_view`), and the
+    first of the analysed ones behind a mask at the peak and at the valley of ``A(x) = sum_c F_c(x)^2``, F the last
+    maps. The share ``r = U(least, largest) + doubt (1 - w)`` is masked, by a random colour, and the label follows: the
+    largest entry of t loses r to the others. A decoder restores the images from the masked ones' maps; its mean squares
+    weigh `reconstruction_weight`. The paper starts from C2D's encoders: the profile's ``initialisation: simclr``.
 
     A step of B labelled and B unlabelled samples has 8 B images forward and 16 B forward and backward, 4 B of them
     through a decoder.
