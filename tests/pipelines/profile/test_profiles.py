@@ -43,7 +43,7 @@ def jpeg():
 
 def test_rows_and_columns_are_those_of_the_paper(paper):
     cells = read_published(TABLE_1)
-    labels = [method.label for method in paper.methods.values()]
+    labels = [paper.methods[name].label for name in paper.tables["table1"].methods]
     assert labels == [*dict.fromkeys(cell.method for cell in cells), "Clean only"]
     titles = {name: open_dataset(name, dataset_options(paper, name)).title for name in paper.datasets}
     columns = [(titles[column.dataset], column.noise, column.rate) for column in paper.tables["table1"].columns]
