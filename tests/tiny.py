@@ -18,6 +18,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "baselines.pencil": {"": {"warm_up": 0.25, "correction": 0.5, "last_label_lr": 100.0}},
     "baselines.elr_plus": {"": {"ramp": 0.5, "masked_classes": 5}},
     "baselines.mslg": {"": {"warm_up": 0.5}},
+    "baselines.self_learning": {"noisy": {}, "clean": {"clean_prototypes": True}},
     "baselines.fasten": {"": {"threshold": 0.21}},
     "baselines.mlc": {"k=1": {}, "k=3": {"gradient_steps": 3}},
     "baselines.mslc": {"": {"warm_up": 0.5, "memory_epochs": 1}},
