@@ -12,6 +12,7 @@ from baselines.elr_plus import ELRPlus, Options, average_decay, early_learning, 
 from baselines.mixup import mixup_coefficient
 from emlc.engine.contract import Batch, Training
 from emlc.records.errors import SuiteError
+from tests.baselines.learning import train_on_digits
 from tests.baselines.networks import TinyNet
 from tests.settings import make_setting
 
@@ -161,3 +162,18 @@ def test_the_coefficient_of_mixup_is_the_larger_share_of_a_beta_draw(alpha):
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN = 4.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds: ELR+ gained 6.8 and 7.6. In 15 epochs, over
+seeds 0 to 2, it gained 3.1, 1.6 and -3.3: Cross-Entropy has no wrong labels by heart then."""
+
+
+def test_learns_more_than_cross_entropy():
+    options = {"average_decay": 0.9}
+    gains = []
+    for seed in (0, 1):
+        plain = train_on_digits("baselines.cross_entropy", {}, seed, epochs=30)
+        ours = train_on_digits("baselines.elr_plus", options, seed, epochs=30)
+        gains.append(ours.last_five - plain.last_five)
+    assert sum(gains) / len(gains) >= MARGIN

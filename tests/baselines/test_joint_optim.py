@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from baselines.joint_optim import JointOptim, Options, PredictionMemory, class_prior, joint_loss
 from emlc.engine.contract import Batch, Training
 from emlc.records.errors import SuiteError
+from tests.baselines.learning import train_on_digits
 from tests.baselines.networks import TinyNet
 from tests.settings import make_setting
 
@@ -131,3 +132,17 @@ def test_labels_are_updated_from_the_published_epoch_on():
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN = 2.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds: over seeds 0 to 3 Joint-Optim gained 3.6, 4.6, 2.2 and 5.0."""
+
+
+def test_learns_more_than_cross_entropy():
+    options = {"memory_epochs": 5, "second_lr": 0.2}
+    gains = []
+    for seed in (0, 1):
+        plain = train_on_digits("baselines.cross_entropy", {}, seed, epochs=30)
+        ours = train_on_digits("baselines.joint_optim", options, seed, epochs=30)
+        gains.append(ours.last_five - plain.last_five)
+    assert sum(gains) / len(gains) >= MARGIN

@@ -10,6 +10,7 @@ from baselines.pencil import Options, Pencil, pencil_loss
 from baselines.soft_labels import decayed, entropy, label_divergence
 from emlc.engine.contract import Batch, Training
 from emlc.records.errors import SuiteError
+from tests.baselines.learning import train_on_digits
 from tests.baselines.networks import TinyNet
 from tests.settings import make_setting
 
@@ -142,3 +143,19 @@ def test_lambda_follows_its_schedule(schedule, expected):
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN = 4.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds: over seeds 0 to 2 PENCIL gained 8.2,
+5.7 and 5.6. With the published shares of the stages it lost 1.0 and 3.7 in seeds 0 and 2 and gained 5.8 and 6.1 in
+1 and 3: seven epochs are too few for a student whose predictions the labels shall follow."""
+
+
+def test_learns_more_than_cross_entropy():
+    options = {"label_lr": 1500.0, "warm_up": 0.4, "correction": 0.4}
+    gains = []
+    for seed in (0, 1):
+        plain = train_on_digits("baselines.cross_entropy", {}, seed, epochs=30)
+        ours = train_on_digits("baselines.pencil", options, seed, epochs=30)
+        gains.append(ours.last_five - plain.last_five)
+    assert sum(gains) / len(gains) >= MARGIN
