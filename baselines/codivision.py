@@ -1,5 +1,6 @@
 """What DivideMix and its descendants compute of a batch: division, targets, mixing and the losses of MixMatch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Options:
     temperature : float
         Of the sharpening, above 0.
     alpha : float
-        Of the Beta distribution of mixing coefficients; 0.5 on Clothing1M.
+        Of the Beta distribution of mixing coefficients, at least 0.5; 0.5 on Clothing1M.
     batch_share : float
         Labelled samples of a step, as many unlabelled, as a share of the training's batch size, which is the
         warm-up's: 64 of 128 as published.
@@ -66,7 +67,9 @@ class Options:
         for name in ("warm_up", "ramp", "threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SuiteError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
-        for name in ("temperature", "alpha", "batch_share"):
+        if self.alpha < 0.5:
+            raise SuiteError(f"alpha is {self.alpha}; it must be at least 0.5")
+        for name in ("temperature", "batch_share"):
             if getattr(self, name) <= 0:
                 raise SuiteError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("loss_epochs", "mixture_steps"):
@@ -121,21 +124,16 @@ def refine(labels: Tensor, credibility: Tensor, prediction: Tensor, temperature:
     return sharpen(prediction.lerp(given, credibility[:, None].to(prediction.dtype)), temperature)
 
 
-def mixing_coefficient(alpha: float, generator: torch.Generator) -> Tensor:
-    """Draw max(l, 1 - l) with l of Beta(alpha, alpha), a scalar on the generator's device."""
-    shape = torch.full((2,), alpha, device=generator.device)
-    # What torch.distributions.Beta draws by, which takes no generator.
-    first, second = torch._standard_gamma(shape, generator=generator).clamp(min=torch.finfo(shape.dtype).tiny)
-    share = first / (first + second)
-    return torch.maximum(share, 1 - share)
+def mix(parts: Sequence[Part], coefficient: Tensor, generator: torch.Generator) -> Part:
+    """Mix every sample with a random one: ``l x_i + (1 - l) x_j``, targets alike, in the order of the parts.
 
-
-def mix(parts: tuple[Part, Part], coefficient: Tensor, generator: torch.Generator) -> Part:
-    """Mix every sample with a random one: ``l x_i + (1 - l) x_j``, targets alike, in the order of the parts."""
-    inputs, targets = (torch.cat(values) for values in zip(*parts, strict=True))
-    partners = torch.randperm(len(inputs), generator=generator, device=generator.device)
-    coefficient = coefficient.to(targets.dtype)
-    return Part(*(coefficient * whole + (1 - coefficient) * whole[partners] for whole in (inputs, targets)))
+    Mixed images are laid out in memory as the ones that they are made of. Grey ones would lose that in arithmetic; a
+    convolution's weights take their layout over from its inputs, but not from a checkpoint, and then round otherwise.
+    """
+    wholes = [torch.cat(values) for values in zip(*parts, strict=True)]
+    partners = torch.randperm(len(wholes[0]), generator=generator, device=generator.device)
+    mixed = (whole.lerp(whole[partners], 1 - coefficient.to(whole)) for whole in wholes)
+    return Part(*(torch.empty_like(whole).copy_(values) for whole, values in zip(wholes, mixed, strict=True)))
 
 
 def mean_square(logits: Tensor, targets: Tensor) -> Tensor:

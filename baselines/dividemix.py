@@ -14,7 +14,6 @@ from baselines.codivision import (
     from_uniform,
     mean_square,
     mix,
-    mixing_coefficient,
     negative_entropy,
     predict,
     ramp_up,
@@ -22,6 +21,7 @@ from baselines.codivision import (
     sharpen,
 )
 from baselines.loss_mixture import low_loss_probability, scaled
+from baselines.mixup import mixup_coefficient
 from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
 from emlc.engine.evaluation import outputs
 
@@ -134,7 +134,7 @@ class DivideMix(Method):
     def mixed_loss(self, learner: nn.Module, labelled: Part, unlabelled: Part) -> Tensor:
         """Return MixMatch's loss of mixed samples."""
         generator, count = self.setting.generator, len(labelled.inputs)
-        mixed = mix((labelled, unlabelled), mixing_coefficient(self.options.alpha, generator), generator)
+        mixed = mix((labelled, unlabelled), mixup_coefficient(self.options.alpha, generator), generator)
         if self.options.labelled_only:
             mixed = Part(*(whole[:count] for whole in mixed))
         logits = learner(mixed.inputs)

@@ -101,8 +101,6 @@ def _restored(current: Any, saved: Mapping[str, Any], mover: "_Mover", name: str
         return _filled(current, mover(content))
     if kind == "state_dict" and hasattr(current, "load_state_dict"):
         current.load_state_dict(content)
-        if isinstance(current, nn.Module):
-            _lay_out(current, content, mover.device)
         return current
     if kind == "generator" and isinstance(current, torch.Generator):
         current.set_state(content)
@@ -112,13 +110,6 @@ def _restored(current: Any, saved: Mapping[str, Any], mover: "_Mover", name: str
     held = parts(current)
     news = {key: _restored(held[key], node, mover, f"{name}.{key}".lstrip(".")) for key, node in content.items()}
     return _with_parts(current, news)
-
-
-def _lay_out(network: nn.Module, content: Mapping[str, Tensor], device: torch.device) -> None:
-    """Give parameters the strides that they had: what is computed of them depends on these in the last bit."""
-    for name, parameter in network.named_parameters():
-        if content[name].stride() != parameter.stride():
-            parameter.data = content[name].to(device, copy=True)
 
 
 def _filled(current: Any, value: Any) -> Any:

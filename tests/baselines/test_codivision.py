@@ -13,12 +13,12 @@ from baselines.codivision import (
     from_uniform,
     mean_square,
     mix,
-    mixing_coefficient,
     negative_entropy,
     ramp_up,
     refine,
     sharpen,
 )
+from baselines.mixup import mixup_coefficient
 from emlc.records.errors import SuiteError
 
 LOGITS = torch.tensor([[2, 1, 0], [0.5, -0.5, 0]], dtype=torch.float64)
@@ -85,7 +85,7 @@ def test_mixing_pairs_inputs_and_targets_alike():
 def test_mixing_coefficients_follow_their_distribution(alpha):
     """E max(l, 1 - l) is half of 1 + E |2 l - 1|, which of Beta(a, a) is 4^(1-a) / (2 a B(a, a))."""
     one = generator()
-    drawn = torch.stack([mixing_coefficient(alpha, one) for _ in range(4000)]).double()
+    drawn = torch.stack([mixup_coefficient(alpha, one) for _ in range(4000)]).double()
     beta = torch.special.gammaln(torch.tensor(alpha)).mul(2).sub(torch.special.gammaln(torch.tensor(2 * alpha))).exp()
     expected = 0.5 + 0.5 * 4 ** (1 - alpha) / (2 * alpha * beta)
     assert drawn.min() >= 0.5
@@ -100,7 +100,7 @@ def test_mixing_coefficients_follow_their_distribution(alpha):
         {"ramp": -0.1},
         {"threshold": 2.0},
         {"temperature": 0.0},
-        {"alpha": 0.0},
+        {"alpha": 0.4},
         {"batch_share": 0.0},
         {"loss_epochs": 0},
         {"mixture_steps": 0},

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from baselines.codivision import divide
 from baselines.dividemix import DivideMix
+from baselines.mixup import mixup_coefficient
 from emlc.engine.contract import Batch, Training
 from emlc.engine.evaluation import outputs
 from tests.baselines.learning import train_on_digits
@@ -69,10 +70,7 @@ def test_the_loss_of_a_step_is_that_of_the_equations():
     loss = method.loss(learner, peer, x, u)
 
     method.setting.generator.set_state(before)
-    shapes = torch.full((2,), SMALL.alpha)
-    gammas = torch._standard_gamma(shapes, generator=method.setting.generator)
-    share = (gammas[0] / gammas.sum()).item()
-    share = max(share, 1 - share)
+    share = mixup_coefficient(SMALL.alpha, method.setting.generator).item()
     order = torch.randperm(8, generator=method.setting.generator).tolist()
 
     def p(network: nn.Module, view: Tensor, i: int) -> list[float]:
