@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emlc.data.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.data.augment import CropFlip, CropFlipAutoAugment, CropFlipJitter, CropFlipRandAugment, normalise
 from emlc.engine.recipe import Recipe
 from emlc.engine.streams import View
 
@@ -40,10 +40,21 @@ def build_views(recipe: Recipe) -> dict[str, View]:
         clean batches.
     ``strong``
         ``weak`` with AutoAugment, on grey images with a policy of small warps and contrasts.
+    ``rand``
+        ``weak`` with FixMatch's RandAugment and Cutout.
+    ``jitter``
+        ``weak`` with jittered colours and an affine warp.
     """
     shared = (recipe.crop_padding, recipe.flips, recipe.mean, recipe.std, recipe.padding)
     weak = CropFlip(*shared)
     in_colour = len(recipe.mean) == 3
     strong = CropFlipAutoAugment(*shared, recipe.auto_augment if in_colour else "grey")
     plain = Plain(recipe.mean, recipe.std)
-    return {"plain": plain, "weak": weak, "auto": strong if in_colour else weak, "strong": strong}
+    return {
+        "plain": plain,
+        "weak": weak,
+        "auto": strong if in_colour else weak,
+        "strong": strong,
+        "rand": CropFlipRandAugment(*shared),
+        "jitter": CropFlipJitter(*shared),
+    }
