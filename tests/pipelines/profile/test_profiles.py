@@ -15,12 +15,14 @@ from emlc.data import open_dataset
 from emlc.data.cifar import Cifar10
 from emlc.data.cifar_n import read_human_labels
 from emlc.engine.run import method_class, parse_options
-from emlc.judging.cells import read_published
+from emlc.judging.cells import Cell, read_published
 from emlc.models import build_model
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.load import dataset_options, load_profile, start_of, used
+from pipelines.profile.load import checked, dataset_options, load_profile, start_of, used
+from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import said
 from pipelines.profile.places import ROOT
+from pipelines.workflow.jobs import Jobs
 from pipelines.workflow.steps import Steps
 from tests.fixtures import shared_file, torch_reads
 
@@ -190,14 +192,64 @@ def test_the_embedded_profile_follows_the_paper_s_recipe_and_scratch_does_not():
 
 
 def test_dvc_plots_every_column_and_method_of_the_embedded_profile():
-    table = load_profile([EMBEDDED]).tables["table1"]
-    methods = load_profile([EMBEDDED]).methods
-    labels = [methods[name].label for name in table.methods or methods]
-    columns = [f"{column.dataset}_{column.noise}-{column.rate}" for column in table.columns]
+    embedded, wanted = load_profile([EMBEDDED]), []
+    for name, table in embedded.tables.items():
+        labels = [embedded.methods[method].label for method in table.methods or embedded.methods]
+        columns = [f"{column.dataset}_{column.noise}-{column.rate}" for column in table.columns]
+        wanted += [(f"results/embedded/figures/convergence_{name}/{column}.csv", labels) for column in columns]
     plots = [plot for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] for plot in entry.values()]
-    shown = [item for plot in plots for item in plot["y"].items()]
-    folder = "results/embedded/figures/convergence_table1"
-    assert shown == [(f"{folder}/{column}.csv", labels) for column in columns]
+    assert [item for plot in plots for item in plot["y"].items()] == wanted
+
+
+def test_dvc_has_a_stage_for_every_table_of_the_embedded_profile():
+    embedded, stages = load_profile([EMBEDDED]), yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert list(stages) == list(embedded.tables)
+    for name, table in embedded.tables.items():
+        assert f"results/{name}.md " in stages[name]["cmd"]
+        data = {f"data/{column.dataset}.npz" for column in table.columns}
+        assert data == {dep for dep in stages[name]["deps"] if dep.startswith("data/")}
+        assert all(name in out for item in stages[name]["outs"] for out in item)
+
+
+def test_table_2_of_the_embedded_profile_has_the_paper_s_rows_on_clothes_and_clean_only():
+    embedded = load_profile([EMBEDDED])
+    table, rows = embedded.tables["table2"], read_published(ROOT / "published" / "table2.csv")
+    labels = [embedded.methods[name].label for name in table.methods]
+    keys = [Cell(label, "").method_key for label in labels if label != "Clean only"]
+    assert keys == [cell.method_key for cell in rows]
+    assert "Clean only" in labels
+    (column,) = table.columns
+    assert (column.dataset, column.noise, column.rate) == ("clothes", "idn-part-dependent", 0.385)
+    clothes = embedded.datasets["clothes"]
+    noisy = 2130 - 10 * (clothes.clean_per_class + clothes.validation_per_class)
+    assert (noisy, clothes.clean_per_class * 10 / noisy, clothes.validation_per_class * 10 / noisy) == (
+        2000,
+        0.05,
+        0.015,
+    )
+
+
+@pytest.mark.parametrize("name", ["fig4", "fig5"])
+def test_figures_can_be_asked_of_table_2_s_column_and_share_its_runs(name):
+    clothes = {"dataset": "clothes", "noise": "idn-part-dependent", "rate": 0.385}
+    figure = {
+        "column": clothes,
+        "methods": ["mlc", "emlc-k1"],
+        "seeds": [0],
+        **({"epochs": 2} if name == "fig5" else {}),
+    }
+    content = read_yaml(EMBEDDED) | {"figures": {name: figure}}
+    jobs = Jobs(checked(content))
+    assert jobs.pages.figure(name).identity["place"]["dataset"] == "Clothes (Fashion-MNIST, part)"
+    tables = {jobs.steps.run(run).id for run in jobs.steps.table_runs("table2")}
+    assert {jobs.steps.run(run).id for run in jobs.steps.figure_runs(name)} <= tables
+
+
+def test_table_1_of_the_embedded_profile_runs_nothing_of_table_2():
+    steps = Steps(load_profile([EMBEDDED]))
+    first, second = ({steps.run(run).id for run in steps.table_runs(name)} for name in ("table1", "table2"))
+    assert (len(first), len(second)) == (10 * 5 * 5, 19 * 5)
+    assert not first & second
 
 
 def test_profile_of_a_new_method_is_the_embedded_one_in_tiny_under_names_of_its_own():
