@@ -84,8 +84,8 @@ def test_impossible_options_are_refused(options):
 
 MARGIN = 5.0
 """Points of test accuracy over Cross-Entropy, mean of two seeds: over seeds 0 to 3 Meta Cleaner gained 8.8, 10.6, 12.8
-and 12.1. With sets of two images it lost 1.1 on average (seeds 0 to 2). At five times the learning rate, which steps of
-five sets do not bear, it lost 20 where Cross-Entropy lost 3."""
+and 12.1. Over seeds 0 to 2 it gained -0.7, 4.5, 10.7 and 16.8 with sets of 2, 3, 5 and 10 images. At five times the
+learning rate, which steps of five sets do not bear, it stands at 37.3, 20.7 below Cross-Entropy."""
 
 
 def test_learns_more_than_cross_entropy():
