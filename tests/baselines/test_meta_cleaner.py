@@ -8,6 +8,7 @@ from baselines.meta_cleaner import MetaCleaner, Options, hallucinated
 from emlc.engine.contract import Training
 from emlc.records.errors import SuiteError
 from tests.baselines.networks import TinyNet
+from tests.baselines.patterns import cross_entropy, learn
 from tests.settings import make_setting
 
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2, 2, 0, 1, 2, 2, 2])
@@ -79,3 +80,28 @@ def test_a_label_with_too_few_images_is_refused():
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN = 5.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds: over seeds 0 to 3 Meta Cleaner gained 8.8, 10.6, 12.8
+and 12.1. Over seeds 0 to 2 it gained -0.7, 4.5, 10.7 and 16.8 with sets of 2, 3, 5 and 10 images. At five times the
+learning rate, which steps of five sets do not bear, it stands at 37.3, 20.7 below Cross-Entropy."""
+
+
+def test_learns_more_than_cross_entropy():
+    gains = [learn("baselines.meta_cleaner", {}, seed).accuracy - cross_entropy(seed) for seed in (0, 1)]
+    assert sum(gains) / 2 >= MARGIN
+
+
+def test_images_with_a_wrong_label_count_less():
+    """Over seeds 0 to 3 they weigh 0.1970 to 0.1961, the others 0.2013 to 0.2025."""
+    run = learn("baselines.meta_cleaner", {}, 0)
+    weights, right = [], []
+    for _ in range(40):
+        batch = run.method.noisy.next()
+        with torch.no_grad():
+            sets = run.method.student.features(batch.inputs).unflatten(0, (-1, 5))
+            weights.append(run.method.weighting(sets.flatten(1)).softmax(1).flatten())
+        right.append(run.true[batch.indices] == batch.labels)
+    weights, right = torch.cat(weights), torch.cat(right)
+    assert weights[~right].mean() < weights[right].mean()

@@ -13,6 +13,7 @@ from emlc.engine.contract import Batch, Training
 from emlc.metagrad.tape import Tape
 from emlc.records.errors import SuiteError
 from tests.baselines.networks import TinyNet
+from tests.baselines.patterns import cross_entropy, learn
 from tests.settings import make_setting
 
 CLASSES = 3
@@ -100,3 +101,17 @@ def meta_gradient(student: nn.Module, noisy: Batch, clean: Batch, vectors: Tenso
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN = 8.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds: over seeds 0 to 2 MSLG gained 15.9, 19.9 and 20.1."""
+BY_LABELS = 4.0
+"""The same over an MSLG whose labels stay as given, which gains too (6.1, 8.9 and 6.8): its loss is a milder one."""
+
+
+def test_learns_more_than_cross_entropy_and_by_its_labels():
+    accuracies, fixed = (
+        [learn("baselines.mslg", options, seed).accuracy for seed in (0, 1)] for options in ({}, {"label_lr": 1e-6})
+    )
+    assert sum(accuracies) - cross_entropy(0) - cross_entropy(1) >= 2 * MARGIN
+    assert sum(accuracies) - sum(fixed) >= 2 * BY_LABELS

@@ -10,6 +10,7 @@ from baselines.self_learning import Options, SelfLearning, closeness, densities,
 from emlc.engine.contract import Batch, Training
 from emlc.records.errors import SuiteError
 from tests.baselines.networks import TinyNet
+from tests.baselines.patterns import cross_entropy, learn
 from tests.settings import make_setting
 
 CLASSES = 3
@@ -91,3 +92,15 @@ def test_the_loss_mixes_given_and_corrected_labels(weight):
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN, RECOVERED = 5.0, 6.0
+"""Points of test accuracy over Cross-Entropy and of labels put right, means of two seeds. Over seeds 0 to 3 they
+were 8.8, 13.5, 14.8 and 9.6, and 15.0, 21.7, 23.6 and 11.0."""
+
+
+def test_learns_more_than_cross_entropy():
+    runs = [learn("baselines.self_learning", {}, seed) for seed in (0, 1)]
+    assert sum(run.accuracy - cross_entropy(seed) for seed, run in enumerate(runs)) / 2 >= MARGIN
+    recovered = [run.right(run.method.corrected) - run.right(run.method.setting.noisy.labels) for run in runs]
+    assert sum(recovered) / 2 >= RECOVERED
