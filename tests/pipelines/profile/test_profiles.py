@@ -28,7 +28,7 @@ PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG, NEW_METHOD = (
     ROOT / "config" / f"{name}.yaml"
     for name in ("paper", "cifar10-jpeg", "config", "cifarn", "cifar10n-jpeg", "new-method")
 )
-TABLE_1 = ROOT / "published" / "table1.csv"
+TABLE_1, TABLE_2 = (ROOT / "published" / f"table{number}.csv" for number in (1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def jpeg():
 
 def test_rows_and_columns_are_those_of_the_paper(paper):
     cells = read_published(TABLE_1)
-    labels = [method.label for method in paper.methods.values()]
+    labels = [paper.methods[name].label for name in paper.tables["table1"].methods]
     assert labels == [*dict.fromkeys(cell.method for cell in cells), "Clean only"]
     titles = {name: open_dataset(name, dataset_options(paper, name)).title for name in paper.datasets}
     columns = [(titles[column.dataset], column.noise, column.rate) for column in paper.tables["table1"].columns]
@@ -96,7 +96,25 @@ PUBLISHED = {
     "fasten": {"noisy_weight": 0.5, "threshold": 0.8},
     "emlc-k1": {"look_ahead": 1, "meta_gradient": "fpmg", "corruption": "adversarial", "teacher_lr": 0.02},
     "emlc-k5": {"look_ahead": 5, "meta_gradient": "fpmg", "corruption": "adversarial", "teacher_lr": 0.02},
+    "joint-optim": {"memory_epochs": 10, "prior_weight": 1.2, "entropy_weight": 0.8, "prior": "uniform"},
+    "p-correction": {"label_lr": 600, "compatibility": 0.1, "entropy_weight": 0.8, "certainty": 10},
+    "elr-plus": {"target_momentum": 0.7, "regularisation": 3, "ramp": 0, "mixup_alpha": 1, "average_decay": 0.997},
+    "meta-cleaner": {"set_size": 5, "hidden": 512},
+    "mslg": {"virtual_lr": 0.5, "label_lr": 4000, "entropy_weight": 1, "certainty": 10},
+    "self-learning": {"candidates": 1280, "prototypes": 8, "corrected_weight": 0.5, "percentile": 0.4},
 }
+SHARES = [
+    ("mslc", "warm_up", 120, 79),
+    ("mslc", "warm_up", 15, 10),
+    ("joint-optim", "first_share", 320, 200),
+    ("joint-optim", "update_from", 200, 70),
+    ("p-correction", "warm_up", 320, 70),
+    ("p-correction", "correction", 320, 130),
+    ("elr-plus", "average_ramp", 704, 400),
+    ("mslg", "warm_up", 120, 44),
+    ("self-learning", "warm_up", 15, 1),
+]
+"""Method, option, and how many epochs (steps for ELR+, in hundreds) the share stands for in a run of how many."""
 
 
 def options_of(profile, method):
@@ -110,10 +128,15 @@ def test_hyper_parameters_are_the_published_ones(paper):
         options = options_of(paper, method)
         for key, value in PUBLISHED.get(method, {}).items():
             assert getattr(options, key) == value, (method, key)
-    for epochs, warm_up in [(120, 79), (15, 10)]:  # of the released code, and here
-        assert round(options_of(paper, "mslc").warm_up * epochs) == warm_up
+    for method, option, whole, part in SHARES:
+        assert round(getattr(options_of(paper, method), option) * whole) == part, (method, option)
     for weight in ("ce_weight", "bce_weight", "meta_weight"):
         assert getattr(options_of(paper, "emlc-k5"), weight) == 1.0
+
+
+def test_methods_are_rows_of_the_published_tables(paper):
+    published = {cell.method for table in (TABLE_1, TABLE_2) for cell in read_published(table)}
+    assert {method.label for method in paper.methods.values()} - published == {"Clean only"}
 
 
 def test_jpeg_profile_is_the_cifar10_half_and_a_row_without_simclr(paper, jpeg):
