@@ -49,7 +49,13 @@ def test_the_label_gradient_is_the_worked_example():
     tape = Tape(method.student)
     with tape:
         logits = method.student(torch.eye(2))
-    gradient = method.label_gradient(tape, logits, 10 * torch.eye(3)[:2], clean)
+    labels = 10 * torch.eye(3)[:2]
+    inner = divergence(logits, labels)
+    (slope,) = torch.autograd.grad(inner, tuple(method.student.parameters()), retain_graph=True)
+    ahead = F.cross_entropy(clean.inputs @ (method.student.weight - 0.5 * slope).T, clean.labels)
+    assert inner.item() == pytest.approx(1.610887, abs=1e-6)
+    assert ahead.item() == pytest.approx(0.978925, abs=1e-6)
+    gradient = method.label_gradient(tape, logits, labels, clean)
     expected = torch.tensor([[-0.001428, 0.006973, -0.005545], [-0.014169, 0.004863, 0.009306]])
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-5)
 
