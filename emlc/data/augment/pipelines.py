@@ -46,6 +46,14 @@ def _standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) ->
     return (images - _per_channel(tuple(mean), images.device)) / _per_channel(tuple(std), images.device)
 
 
+def _laid_out(values: Tensor, images: Tensor) -> Tensor:
+    """Return the values in the memory layout of `images`, which arithmetic on grey ones may lose.
+
+    A convolution's weights take their layout over from its inputs, but not from a checkpoint, and then round otherwise.
+    """
+    return torch.empty_like(images, dtype=values.dtype).copy_(values)
+
+
 @cache
 def _per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Return float32 [C, 1, 1]; copied to the device once, not in every batch."""
@@ -108,7 +116,8 @@ class CropFlipRandAugment(CropFlip):
 
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the augmented images before normalisation, uint8 [n, C, H, W]."""
-        return randaugment(super().augment(images, generator), generator)
+        images = super().augment(images, generator)
+        return _laid_out(randaugment(images, generator), images)
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class CropFlipJitter(CropFlip):
         images = self.augment(images, generator)
         jittered = apply_jitter(images.float() / 255, draw_jitter(len(images), (0.4,) * 4, 1.0, generator))
         maps = draw_affine(len(images), (images.shape[2], images.shape[3]), generator)
-        return _standardise(affine(jittered, maps), self.mean, self.std)
+        return _laid_out(_standardise(affine(jittered, maps), self.mean, self.std), images)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ def test_views_begin_as_the_weak_one_and_keep_the_shape(shape, view):
     images, statistics = pictures(*shape), ((0.5,) * shape[0], (0.25,) * shape[0])
     seen = view(2, True, *statistics)(images, generator(1))
     assert (seen.shape, seen.dtype) == (images.shape, torch.float32)
-    assert not torch.equal(seen, CropFlip(2, True, *statistics)(images, generator(1)))
+    weak = CropFlip(2, True, *statistics)(images, generator(1))
+    assert seen.stride() == weak.stride()
+    assert not torch.equal(seen, weak)
     assert torch.equal(seen, view(2, True, *statistics)(images, generator(1)))
 
 
