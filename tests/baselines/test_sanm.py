@@ -12,7 +12,6 @@ from baselines.sanm import SANM
 from emlc.engine.contract import Batch, Training
 from emlc.models import Backbone
 from emlc.records.errors import SuiteError
-from tests.baselines.learning import train_on_digits
 from tests.settings import VIEWS, make_setting, numbered
 
 CLASSES, SIDE = 3, 6
@@ -205,6 +204,8 @@ def test_published_values():
         {"area": -1.0},
         {"reconstruction_weight": -1.0},
         {"decoder_width": 0},
+        {"warm_up_view": "strong"},
+        {"extra_view": "weak"},
         {"threshold": 3.0},
     ],
 )
