@@ -43,6 +43,13 @@ class Pages:
 
     def table(self, name: str) -> Order:
         """Return a table with its comparison."""
+        return self._tables[name]
+
+    @cached_property
+    def _tables(self) -> dict[str, Order]:
+        return {name: self._table(name) for name in self.steps.profile.tables}
+
+    def _table(self, name: str) -> Order:
         profile, table = self.steps.profile, self.steps.profile.tables[name]
         methods = table.methods or tuple(profile.methods)
         datasets = [self.steps.dataset(name) for name in dict.fromkeys(column.dataset for column in table.columns)]
@@ -61,6 +68,13 @@ class Pages:
 
     def curves(self, name: str) -> Order:
         """Return the convergence curves of a table's runs."""
+        return self._curves[name]
+
+    @cached_property
+    def _curves(self) -> dict[str, Order]:
+        return {name: self._curves_of(name) for name in self.steps.profile.tables}
+
+    def _curves_of(self, name: str) -> Order:
         columns = [self._place(column) for column in self.steps.profile.tables[name].columns]
         identity = {"name": name, "columns": columns, "runs": self._runs(self.steps.table_runs(name))}
         return self._order("curves", "curves", identity)

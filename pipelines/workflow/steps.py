@@ -75,7 +75,11 @@ class Steps:
 
     def dataset(self, name: str) -> Dataset:
         """Return a data set of the profile."""
-        return open_dataset(name, dataset_options(self.profile, name))
+        return self._datasets[name]
+
+    @cached_property
+    def _datasets(self) -> dict[str, Dataset]:
+        return {name: open_dataset(name, dataset_options(self.profile, name)) for name in self.profile.datasets}
 
     # Data and tasks
 
