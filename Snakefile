@@ -26,6 +26,7 @@ rule all:
 
 
 onstart:
+    without_default_limit(workflow.scheduler)
     try:
         check_disk(JOBS)
     except SuiteError as error:

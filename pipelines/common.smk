@@ -11,6 +11,7 @@ from pipelines.profile.load import profile_of
 from pipelines.workflow.jobs import Jobs, fetched
 from pipelines.workflow.leftovers import delete_checkpoints
 from pipelines.workflow.pages import FIGURES
+from pipelines.workflow.scheduling import without_default_limit
 from pipelines.workflow.views import other_views, table_views
 
 use_this_interpreter()
