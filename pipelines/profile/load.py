@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.judging.cells import Cell
+from emlc.noise.instances import INSTANCE_KINDS
+from emlc.noise.matrix_file import MATRIX
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
 from pipelines.profile.mappings import as_mapping, merged, read_yaml
@@ -173,6 +175,8 @@ def _check_columns(profile: Profile, key: str, columns: Sequence[Column]) -> Non
         _check_place(profile, f"{key}.{position}", column)
         if column.noise in HUMAN_KINDS and column.sampling is not None:
             raise SuiteError(f"config key {key}.{position}.sampling: human labels are given, not drawn; leave it out")
+        if column.noise in (*INSTANCE_KINDS, MATRIX) and column.sampling == "exact-count":
+            raise SuiteError(f"config key {key}.{position}.sampling: {column.noise} draws label by label; leave it out")
 
 
 def _check_place(profile: Profile, key: str, where: Where) -> None:
@@ -180,6 +184,9 @@ def _check_place(profile: Profile, key: str, where: Where) -> None:
     if where.noise in HUMAN_KINDS and profile.datasets[where.dataset].human_labels is None:
         missing = f"datasets.{where.dataset}.human_labels"
         raise SuiteError(f"config key {key}.noise: {where.noise} needs the labels' .dvc file; name it as {missing}")
+    if where.noise == MATRIX and profile.datasets[where.dataset].noise_matrix is None:
+        missing = f"datasets.{where.dataset}.noise_matrix"
+        raise SuiteError(f"config key {key}.noise: {MATRIX} needs a .csv or .npy file; name it as {missing}")
 
 
 def _check_distinct(key: str, values: Sequence[Any]) -> None:

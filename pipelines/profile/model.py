@@ -45,6 +45,11 @@ Noise = Literal[
     "asym",
     "flip",
     "flip2",
+    "idn-part-dependent",
+    "pmd-type1",
+    "pmd-type2",
+    "pmd-type3",
+    "matrix",
     "human-aggre",
     "human-random1",
     "human-random2",
@@ -141,10 +146,12 @@ class Model(BaseModel):
 class Data(Block):
     """A data set: what it is made of, how it is split, augmented and learned."""
 
-    kind: Literal["digits", "cifar10", "cifar100", "image-folder"]
+    kind: Literal["digits", "clothes", "cifar10", "cifar100", "image-folder"]
     options: dict[str, Any] = {}
     human_labels: Annotated[str, StringConstraints(pattern=r"\.dvc$")] | None = None
+    noise_matrix: Annotated[str, StringConstraints(pattern=r"\.(csv|npy)$")] | None = None
     clean_per_class: Count
+    validation_per_class: Count | None = None
     crop_padding: Annotated[Whole, Field(ge=0)]
     padding: Literal["zero", "reflect"] = "zero"
     auto_augment: Literal["cifar10", "imagenet"] = "cifar10"

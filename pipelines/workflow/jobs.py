@@ -112,7 +112,8 @@ class Jobs:
     def _tasks_job(self, order: Order) -> Job:
         name = order.identity["dataset"]
         labels = (self.steps.labels(name),) if order.identity["labels"] else ()
-        return Job(order, (self.steps.data(name), *labels))
+        files = (order.about["matrix"],) if order.about["matrix"] else ()
+        return Job(order, (self.steps.data(name), *labels), files)
 
     def _encoders_job(self, order: Order) -> Job:
         return Job(order, (self.steps.data(order.about["dataset"]),))

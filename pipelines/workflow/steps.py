@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.noise.class_maps import as_pairs
+from emlc.noise.matrix_file import MATRIX, read_matrix
 from emlc.records.artefacts import file_digest
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
@@ -115,7 +116,8 @@ class Steps:
         return self._once(key, lambda: self._task(where, seed, split))
 
     def _task(self, where: Where, seed: int, split: str) -> Order:
-        human = where.noise in HUMAN_KINDS
+        human, data = where.noise in HUMAN_KINDS, self.profile.datasets[where.dataset]
+        matrix = data.noise_matrix if where.noise == MATRIX else None
         identity = {
             "data": self.data(where.dataset).id,
             "dataset": where.dataset,  # an axis of its random draws
@@ -123,12 +125,15 @@ class Steps:
             "rate": where.rate,
             "sampling": GIVEN if human else self._sampling(where),
             "split": split,
-            "clean_per_class": self.profile.datasets[where.dataset].clean_per_class,
+            "clean_per_class": data.clean_per_class,
+            # The public code's split draws a validation set of its own.
+            "validation_per_class": data.validation_per_class if split == "balanced" else None,
             "class_map": as_pairs(self.dataset(where.dataset).class_map) if where.noise in MAPPED else None,
+            "matrix": None if matrix is None else pinned_matrix(matrix),
             "labels": self.labels(where.dataset).id if human else None,
             "seed": seed,
         }
-        return self._order("tasks", "inject", identity, {"title": self.dataset(where.dataset).title})
+        return self._order("tasks", "inject", identity, {"title": self.dataset(where.dataset).title, "matrix": matrix})
 
     def _sampling(self, where: Where) -> str:
         place = Where(dataset=where.dataset, noise=where.noise, rate=where.rate)
@@ -333,6 +338,18 @@ def pinned(source: str) -> dict[str, Any]:
         pointer = read_pointer(ROOT / source)
         return {"md5": pointer.md5, "size": pointer.size}
     return {"sha256": content_digest(ROOT / source)}
+
+
+def pinned_matrix(file: str) -> dict[str, str]:
+    """Return the bytes of a user's transition matrix by their checksum.
+
+    Raises
+    ------
+    SuiteError
+        As :func:`emlc.noise.matrix_file.read_matrix`.
+    """
+    read_matrix(ROOT / file)
+    return {"sha256": file_digest(ROOT / file, "sha256")}
 
 
 def _chunks(orders: Sequence[Order], size: int) -> list[Sequence[Order]]:

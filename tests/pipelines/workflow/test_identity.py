@@ -57,6 +57,7 @@ FULL = tiny_profile(
                 "flips": False,
                 "subset": {"train": 100, "test": 50},
             },
+            "validation_per_class": 1,
             "padding": "zero",
             "auto_augment": "cifar10",
             "pretraining": {
@@ -168,6 +169,7 @@ OTHER: dict[str, Any] = {
 NOT_WALKED = {
     "datasets.digits.kind": "the other kinds need other data; part of the identity of data by its sources",
     "datasets.digits.human_labels": "of human noise only; see the test below",
+    "datasets.digits.noise_matrix": "of noise from a matrix only; see tests/pipelines/test_noises.py",
     "datasets.digits.pretraining.checkpoint": "instead of a recipe; see the test below",
     "tables.table1.columns.0.dataset": "there is one data set",
     "figures.fig5.column.dataset": "there is one data set",
