@@ -40,7 +40,7 @@ class Recipe:
     preprocessing : Preprocessing or None
         How photographs are read and cropped; None for images that are as large as the network sees them.
     sampling : str
-        Which noisy images a pass goes over: a key of :data:`emlc.data.streaming.sampling.SAMPLINGS`.
+        Which noisy images a pass goes over: a key of :data:`emlc.engine.sampling.SAMPLINGS`.
     sampled : int or None
         Images of a pass, for a sampling that is told.
     """

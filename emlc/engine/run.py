@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from emlc.data.base import Arrays
 from emlc.data.streaming.photographs import Photographs, Pictures
-from emlc.data.streaming.sampling import Sampling, sampling
 from emlc.engine.contract import Method, Setting
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Scored, train
 from emlc.engine.recipe import Recipe, parse_options
 from emlc.engine.samples import Images, Samples
+from emlc.engine.sampling import Sampling, sampling
 from emlc.engine.streams import STREAMS
 from emlc.engine.views import build_views
 from emlc.models import Backbone, build_model

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
-from emlc.data.streaming.sampling import WHOLE, Sampling
+from emlc.engine.sampling import WHOLE, Sampling
 from emlc.engine.streams import BalancedStream, Batch, Stream, View
 from emlc.records.errors import SuiteError
 

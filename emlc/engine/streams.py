@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from emlc.data.streaming.sampling import WHOLE, Sampling
+from emlc.engine.sampling import WHOLE, Sampling
 from emlc.records.errors import SuiteError
 
 View = Callable[[Tensor, torch.Generator], Tensor]

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emlc.data.streaming.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image, sampling
+from emlc.engine.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image, sampling
 from emlc.records.errors import SuiteError
 
 SIZES = (9, 30, 12, 50)
