@@ -1,13 +1,14 @@
-"""What DivideMix and its descendants compute of a batch: division, targets, mixing and the losses of MixMatch."""
+"""What DivideMix, its descendants and FaMUS compute of a batch: division, targets, mixing, and MixMatch's losses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from emlc.engine.contract import Batch
 from emlc.records.errors import SuiteError
 
 
@@ -88,6 +89,10 @@ class Part(NamedTuple):
     targets: Tensor
 
 
+Mixable = TypeVar("Mixable", bound=tuple[Tensor, ...])
+"""A named tuple of inputs and what is mixed with them, such as :class:`Part`."""
+
+
 def divide(credibility: Tensor, threshold: float, least: int = 2) -> tuple[Tensor, Tensor]:
     """Return the positions of samples to keep the label of, and of the others.
 
@@ -107,6 +112,11 @@ def divide(credibility: Tensor, threshold: float, least: int = 2) -> tuple[Tenso
     return order[rejected:].sort().values, order[:rejected].sort().values
 
 
+def sample_losses(network: nn.Module, batch: Batch) -> Tensor:
+    """Return each sample's Cross-Entropy with its given label [n]."""
+    return F.cross_entropy(network(batch.inputs), batch.labels, reduction="none")
+
+
 def predict(network: nn.Module, views: tuple[Tensor, ...]) -> Tensor:
     """Return the mean over views of a network's probabilities [n, C]."""
     return torch.stack([network(view).softmax(dim=1) for view in views]).mean(dim=0)
@@ -124,7 +134,7 @@ def refine(labels: Tensor, credibility: Tensor, prediction: Tensor, temperature:
     return sharpen(prediction.lerp(given, credibility[:, None].to(prediction.dtype)), temperature)
 
 
-def mix(parts: Sequence[Part], coefficient: Tensor, generator: torch.Generator) -> Part:
+def mix(parts: Sequence[Mixable], coefficient: Tensor, generator: torch.Generator) -> Mixable:
     """Mix every sample with a random one: ``l x_i + (1 - l) x_j``, targets alike, in the order of the parts.
 
     Mixed images are laid out in memory as the ones that they are made of. Grey ones would lose that in arithmetic; a
@@ -133,7 +143,7 @@ def mix(parts: Sequence[Part], coefficient: Tensor, generator: torch.Generator) 
     wholes = [torch.cat(values) for values in zip(*parts, strict=True)]
     partners = torch.randperm(len(wholes[0]), generator=generator, device=generator.device)
     mixed = (whole.lerp(whole[partners], 1 - coefficient.to(whole)) for whole in wholes)
-    return Part(*(torch.empty_like(whole).copy_(values) for whole, values in zip(wholes, mixed, strict=True)))
+    return type(parts[0])(*(torch.empty_like(whole).copy_(values) for whole, values in zip(wholes, mixed, strict=True)))
 
 
 def mean_square(logits: Tensor, targets: Tensor) -> Tensor:

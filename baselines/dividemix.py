@@ -1,131 +1,38 @@
 """DivideMix (Li, Socher and Hoi, ICLR 2020; LiJunnan1992/DivideMix)."""
 
-from functools import partial
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.codivision import (
-    Options,
-    Part,
-    divide,
-    from_uniform,
-    mean_square,
-    mix,
-    negative_entropy,
-    predict,
-    ramp_up,
-    refine,
-    sharpen,
-)
-from baselines.loss_mixture import low_loss_probability, scaled
+from baselines.codivision import Options, Part, from_uniform, mean_square, mix, predict
 from baselines.mixup import mixup_coefficient
-from emlc.engine.contract import Batch, Method, Setting, set_learning_rate, student_sgd
-from emlc.engine.evaluation import outputs
+from baselines.two_networks import CoDivision
+from emlc.engine.contract import Batch
 
 
-class DivideMix(Method):
-    """Two networks, each of which learns on the division of the samples that the other one's losses suggest.
+class DivideMix(CoDivision):
+    """MixMatch on the division of the samples that the other network's losses suggest.
 
-    After a warm-up on the given labels, every epoch fits a mixture of two normal distributions to each network's
-    losses; w_i is a sample's probability of the lower one. The first network takes a pass over the samples that the
-    second divides, then the second over those of the first. With p_a the learner's predictions, p_b its peer's, and
-    means over two views, a step has the targets ``sharpen(w y + (1 - w) p_a)`` where w > tau (labelled) and
-    ``sharpen((p_a + p_b) / 2)`` elsewhere (unlabelled), mixes all views, and descends
+    With p_a the learner's predictions, p_b its peer's, and means over two views, a step has the targets
+    ``sharpen(w y + (1 - w) p_a)`` where w > tau (labelled) and ``sharpen((p_a + p_b) / 2)`` elsewhere (unlabelled),
+    mixes the first two views of all, here the same as the analysed ones, and descends
     ``L_x + lambda_u ramp(t) L_u + KL(uniform || mean prediction)``.
 
-    A step of B labelled and B unlabelled samples has 6 B images forward and 4 B forward and backward. The reported
-    model is the sum of both networks' logits.
-
-    Attributes
-    ----------
-    views : tuple of str
-        Of every sample: the first two are learned from, the last two are analysed (here the same).
-    turn : int
-        0 while the first network learns, 1 while the second does.
-    credibility : list of Tensor [N]
-        What each network's losses say of every label.
-    divisions : list of pairs of Tensor
-        The positions of the samples that keep their label, and of the others, by each network's losses.
+    A step of B labelled and B unlabelled samples has 6 B images forward and 4 B forward and backward.
     """
 
     Options = Options
-    views: ClassVar[tuple[str, ...]] = ("weak", "weak")
-    scoring_view = "plain"
-    warm_up_view = "weak"
-
-    def __init__(self, setting: Setting, options: Options) -> None:
-        super().__init__(setting, options)
-        self.networks = [setting.build(role) for role in ("first", "second")]
-        self.optimisers = [student_sgd(network, setting.training) for network in self.networks]
-        size, epochs = setting.training.batch_size, setting.training.epochs
-        part = max(1, round(options.batch_share * size))
-        self.given = setting.noisy.stream(size, self.warm_up_view, name="given")
-        self.labelled, self.unlabelled = (
-            setting.noisy.stream(part, *self.views, name=name) for name in ("labelled", "unlabelled")
-        )
-        self.warm_up_epochs = max(1, round(options.warm_up * epochs))
-        self.ramp_epochs = options.ramp * epochs
-        self.credibility = [torch.ones(len(setting.noisy), device=setting.device) for _ in self.networks]
-        self.losses: list[list[Tensor]] = [[], []]
-        self.divisions = [divide(credibility, options.threshold) for credibility in self.credibility]
-        self.turn, self.taken, self.start, self.end = -1, 0, 0, 0
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Set modes and learning rates; model the losses unless the networks are warming up."""
-        super().begin_epoch(epoch)
-        for optimiser in self.optimisers:
-            set_learning_rate(optimiser, self.setting.training.learning_rate(epoch))
-        self.turn, self.taken, self.start, self.end = -1, 0, 0, 0
-        if not self.is_warming_up:
-            self._assess(1)
-            if not self.options.late_division:
-                self._assess(0)
-
-    @property
-    def is_warming_up(self) -> bool:
-        """Whether the epoch trains on all given labels."""
-        return self.epoch < self.warm_up_epochs
-
-    def steps(self) -> int:
-        """Return the steps of the turns that have begun, and one for one that has not."""
-        return self.end + (self.turn < 1)
-
-    def step(self) -> dict[str, Tensor]:
-        """Train the network whose turn it is."""
-        if self.taken == self.end:
-            self._begin_turn((self.turn + 1) % len(self.networks))
-        learner, peer = self.networks[self.turn], self.networks[1 - self.turn]
-        if self.is_warming_up:
-            loss = self.warm_up_loss(learner, self.given.next())
-        else:
-            loss = self.loss(learner, peer, self.labelled.next(), self.unlabelled.next())
-        self._descend(loss)
-        self.taken += 1
-        return {"student_loss": loss.detach(), "labelled_share": torch.full_like(loss.detach(), self.labelled_share)}
-
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Return the sum of both networks' logits [n, C]."""
-        return self.networks[0](inputs) + self.networks[1](inputs)
-
-    def warm_up_loss(self, learner: nn.Module, batch: Batch) -> Tensor:
-        """Return Cross-Entropy on the given labels, less the predictions' entropy if the options say so."""
-        logits = learner(batch.inputs)
-        loss = F.cross_entropy(logits, batch.labels)
-        return loss + negative_entropy(logits) if self.options.entropy_bonus else loss
 
     def loss(self, learner: nn.Module, peer: nn.Module, labelled: Batch, unlabelled: Batch) -> Tensor:
         """Return the loss of a step."""
-        with torch.no_grad():
-            own = predict(learner, unlabelled.views[-2:])
-            guessed = sharpen((own + predict(peer, unlabelled.views[-2:])) / 2, self.options.temperature)
-            parts = (
-                self.part(learner, labelled, self._refined(learner, labelled)),
-                self.part(learner, unlabelled, guessed),
-            )
-        return self.mixed_loss(learner, *parts)
+        return self.mixed_loss(learner, *self.parts(learner, peer, labelled, unlabelled))
+
+    @torch.no_grad()
+    def parts(self, learner: nn.Module, peer: nn.Module, labelled: Batch, unlabelled: Batch) -> tuple[Part, Part]:
+        """Return what is learned from a step's samples, with their refined and their guessed targets."""
+        refined = self.refined(labelled, predict(learner, labelled.views[-2:]))
+        guessed = self.guessed(predict(learner, unlabelled.views[-2:]), predict(peer, unlabelled.views[-2:]))
+        return self.part(learner, labelled, refined), self.part(learner, unlabelled, guessed)
 
     def part(self, learner: nn.Module, batch: Batch, targets: Tensor) -> Part:
         """Return what is learned from some samples: their first two views, with the same targets [n, C]."""
@@ -138,62 +45,10 @@ class DivideMix(Method):
         if self.options.labelled_only:
             mixed = Part(*(whole[:count] for whole in mixed))
         logits = learner(mixed.inputs)
-        supervised = F.cross_entropy(logits[:count], mixed.targets[:count])
-        loss = supervised + from_uniform(logits)
+        loss = F.cross_entropy(logits[:count], mixed.targets[:count]) + from_uniform(logits)
         if self.options.labelled_only:
             return loss
         return loss + self.unlabelled_weight * mean_square(logits[count:], mixed.targets[count:])
-
-    @property
-    def labelled_share(self) -> float:
-        """Of the samples that are learned from, how many keep their label."""
-        return 1.0 if self.is_warming_up else len(self.labelled.members) / len(self.setting.noisy)
-
-    @property
-    def unlabelled_weight(self) -> float:
-        """lambda_u with its ramp at this step."""
-        now = self.epoch + (self.taken - self.start) / (self.end - self.start)
-        return self.options.unlabelled_weight * ramp_up(now, self.warm_up_epochs, self.ramp_epochs)
-
-    def _refined(self, learner: nn.Module, batch: Batch) -> Tensor:
-        credibility = self.credibility[1 - self.turn][batch.indices]
-        return refine(batch.labels, credibility, predict(learner, batch.views[-2:]), self.options.temperature)
-
-    def _begin_turn(self, turn: int) -> None:
-        """Let the other network learn, on the division of its peer."""
-        self.turn, self.start = turn, self.end
-        self.networks[turn].train()
-        self.networks[1 - turn].eval()
-        if self.is_warming_up:
-            self.end += self.given.batches_per_pass
-            return
-        if turn == 1 and self.options.late_division:
-            self._assess(0)
-        for stream, members in zip((self.labelled, self.unlabelled), self.divisions[1 - turn], strict=True):
-            stream.over(members)
-        self.end += self.labelled.batches_per_pass
-
-    def _assess(self, number: int) -> None:
-        """Model the losses of a network, averaged over its last epochs, as a mixture of low and high ones."""
-        network, generator = self.networks[number], self.setting.generator
-        losses = outputs(network, partial(_sample_losses, network), self.setting.noisy, self.scoring_view, generator)
-        self.losses[number] = [*self.losses[number], scaled(losses)][-self.options.loss_epochs :]
-        mean = torch.stack(self.losses[number]).mean(dim=0)
-        self.credibility[number] = low_loss_probability(mean, self.options.mixture_steps)
-        self.divisions[number] = divide(self.credibility[number], self.options.threshold)
-
-    def _descend(self, loss: Tensor) -> None:
-        """Take a step of the network whose turn it is."""
-        optimiser = self.optimisers[self.turn]
-        optimiser.zero_grad()
-        loss.backward()
-        if self.is_warming_up and self.options.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.networks[self.turn].parameters(), self.options.clip_norm)
-        optimiser.step()
-
-
-def _sample_losses(network: nn.Module, batch: Batch) -> Tensor:
-    return F.cross_entropy(network(batch.inputs), batch.labels, reduction="none")
 
 
 METHOD = DivideMix

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emlc.data.augment import CropFlip, CropFlipAutoAugment, normalise
+from emlc.data.augment import CropFlip, CropFlipAutoAugment, CropFlipJitter, CropFlipRandAugment, normalise
 from emlc.data.streaming.preprocessing import Crop
 from emlc.engine.recipe import Recipe
 from emlc.engine.streams import View
@@ -59,6 +59,10 @@ def build_views(recipe: Recipe) -> dict[str, View]:
         clean batches.
     ``strong``
         ``weak`` with AutoAugment, on grey images with a policy of small warps and contrasts.
+    ``rand``
+        ``weak`` with FixMatch's RandAugment and Cutout.
+    ``jitter``
+        ``weak`` with jittered colours and an affine warp.
 
     Photographs are cropped first, as their preprocessing says: in the middle where they are scored.
     """
@@ -67,7 +71,14 @@ def build_views(recipe: Recipe) -> dict[str, View]:
     in_colour = len(recipe.mean) == 3
     strong = CropFlipAutoAugment(*shared, recipe.auto_augment if in_colour else "grey")
     plain = Plain(recipe.mean, recipe.std)
-    views = {"plain": plain, "weak": weak, "auto": strong if in_colour else weak, "strong": strong}
+    views = {
+        "plain": plain,
+        "weak": weak,
+        "auto": strong if in_colour else weak,
+        "strong": strong,
+        "rand": CropFlipRandAugment(*shared),
+        "jitter": CropFlipJitter(*shared),
+    }
     if recipe.preprocessing is None:
         return views
     crops = dict.fromkeys(views, recipe.preprocessing.train) | {"plain": recipe.preprocessing.evaluation}

@@ -26,6 +26,10 @@ class Backbone(nn.Module):
     classifier: nn.Linear
     precision: str = "float32"
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return what the features are pooled of: the last maps [n, c, h, w] of normalised images, in float32."""
+        raise NotImplementedError
+
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, d] of normalised images [n, channels, H, W]; decorated with `encoder`."""
         raise NotImplementedError

@@ -62,12 +62,15 @@ class PreActResNet18(Backbone):
         self.layer4 = stage(PreActBlock, 4 * width, 8 * width, 2, stride=2)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps."""
+        hidden = F.relu(self.bn1(self.conv1(images)))
+        return self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
+
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 8 * width]."""
-        hidden = F.relu(self.bn1(self.conv1(images)))
-        hidden = self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
-        return hidden.mean((2, 3))
+        return self.maps(images).mean((2, 3))
 
 
 class PreActResNet32(Backbone):
@@ -92,8 +95,12 @@ class PreActResNet32(Backbone):
         self.bn = nn.BatchNorm2d(self.feature_dim)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps."""
+        hidden = self.layer3(self.layer2(self.layer1(self.conv1(images))))
+        return F.relu(self.bn(hidden))
+
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 4 * width]."""
-        hidden = self.layer3(self.layer2(self.layer1(self.conv1(images))))
-        return F.relu(self.bn(hidden)).mean((2, 3))
+        return self.maps(images).mean((2, 3))

@@ -137,11 +137,14 @@ class ResNet(Backbone):
         """Return what the first stage sees [n, width, H, W]."""
         return F.relu(self.bn1(self.conv1(images)))
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps."""
+        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images)))))
+
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, d]."""
-        hidden = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images)))))
-        return hidden.mean((2, 3))
+        return self.maps(images).mean((2, 3))
 
 
 class ImageNetResNet(ResNet):
@@ -197,9 +200,12 @@ class ResNet32(Backbone):
         self.layer3 = stage(OptionABlock, 2 * width, 4 * width, 5, stride=2)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps."""
+        hidden = F.relu(self.bn1(self.conv1(images)))
+        return self.layer3(self.layer2(self.layer1(hidden)))
+
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 4 * width]."""
-        hidden = F.relu(self.bn1(self.conv1(images)))
-        hidden = self.layer3(self.layer2(self.layer1(hidden)))
-        return hidden.mean((2, 3))
+        return self.maps(images).mean((2, 3))

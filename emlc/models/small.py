@@ -34,12 +34,16 @@ class SmallCNN(Backbone):
         self.bn3 = nn.BatchNorm2d(2 * width)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the third convolution's maps, at half of the images' resolution."""
+        hidden = F.relu(self.bn1(self.conv1(images)))
+        hidden = F.relu(self.bn2(self.conv2(hidden)))
+        return F.relu(self.bn3(self.conv3(hidden)))
+
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, d]."""
-        hidden = F.relu(self.bn1(self.conv1(images)))
-        hidden = F.relu(self.bn2(self.conv2(hidden)))
-        hidden = F.relu(self.bn3(self.conv3(hidden)))
+        hidden = self.maps(images)
         if self.pool == 1:
             return hidden.mean((2, 3))
         return F.avg_pool2d(hidden, hidden.shape[-1] // self.pool).flatten(1)

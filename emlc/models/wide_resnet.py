@@ -62,8 +62,12 @@ class WideResNet(Backbone):
         self.bn = nn.BatchNorm2d(self.feature_dim)
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    def maps(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps."""
+        hidden = self.layer3(self.layer2(self.layer1(self.conv1(images))))
+        return F.relu(self.bn(hidden))
+
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, 64 * width]."""
-        hidden = self.layer3(self.layer2(self.layer1(self.conv1(images))))
-        return F.relu(self.bn(hidden)).mean((2, 3))
+        return self.maps(images).mean((2, 3))

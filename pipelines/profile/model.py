@@ -117,7 +117,7 @@ class Pretraining(Block):
         return self
 
 
-class Sampling(Block):
+class Passes(Block):
     """Which noisy images a pass goes over, and how many of them where that is not given."""
 
     name: Literal["all", "balanced-anew", "balanced-once", "cut-to-smallest"] = "all"
@@ -172,7 +172,7 @@ class Data(Block):
     crop_padding: Annotated[Whole, Field(ge=0)]
     padding: Literal["zero", "reflect"] = "zero"
     auto_augment: Literal["cifar10", "imagenet"] = "cifar10"
-    sampling: Sampling = Sampling()
+    passes: Passes = Passes()
     model: Model
     pretraining: Pretraining | None = None
     imagenet: Annotated[str, Field(min_length=1)] | None = None
@@ -188,7 +188,7 @@ class MethodEntry(Block):
     initialisation: Start | None = None
     order: Order | None = None
     split: Split | None = None
-    sampling: Sampling | None = None
+    passes: Passes | None = None
 
 
 class Variant(Block):
@@ -202,7 +202,7 @@ class Variant(Block):
     initialisation: Start | None = None
     order: Order | None = None
     split: Split | None = None
-    sampling: Sampling | None = None
+    passes: Passes | None = None
 
 
 class Table(Block):

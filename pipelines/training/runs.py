@@ -140,7 +140,7 @@ def execute(order: Order, keep: Keep, minutes: float) -> tuple[dict[str, Any], H
 def build_recipe(identity: Mapping[str, Any], pretrained: Path | None = None) -> Recipe:
     """Return the recipe of a run from its identity (:meth:`pipelines.workflow.steps.Steps.run`)."""
     training = {**identity["training"], "milestones": tuple(identity["training"].get("milestones", ()))}
-    way, sampling = identity["preprocessing"], identity["sampling"]
+    way, passes = identity["preprocessing"], identity["passes"]
     same = ("implementation", "options", "model", "order", "crop_padding", "padding", "auto_augment", "flips", "seed")
     return Recipe(
         training=Training(**training),
@@ -148,8 +148,8 @@ def build_recipe(identity: Mapping[str, Any], pretrained: Path | None = None) ->
         std=tuple(identity["std"]),
         pretrained=pretrained,
         preprocessing=None if way is None else preprocessing(**way),
-        sampling=sampling["name"],
-        sampled=sampling["images"],
+        sampling=passes["name"],
+        sampled=passes["images"],
         **{name: identity[name] for name in same},
     )
 

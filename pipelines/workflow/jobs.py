@@ -215,7 +215,9 @@ class Jobs:
 
     def _renew(self, views: dict[str, View]) -> None:
         for seal in {Path(view.seal) for file, view in views.items() if not self.is_current(file)}:
-            if seal.exists():
+            kind, name = seal.parts[-3:-1]
+            # A seal newer than an order that is due would tell Snakemake that it is fulfilled.
+            if seal.exists() and not self.due(self.by_kind[kind][name].order):
                 issue(seal)
 
 

@@ -116,12 +116,9 @@ class Pages:
 
         Real noise comes with its split, which is that of both protocols.
         """
-        shown = (
-            where
-            if where in self._drawn or where.noise == REAL
-            else Where(dataset=where.dataset, noise="sym", rate=0.0)
-        )
-        return self.steps.task(shown, seed, SPLITS[protocol])
+        if where not in self._drawn and where.noise != REAL:
+            where = Where(dataset=where.dataset, noise="sym", rate=0.0)
+        return self.steps.task(where, seed, SPLITS[protocol])
 
     @cached_property
     def _drawn(self) -> frozenset[Where]:

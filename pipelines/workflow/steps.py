@@ -227,7 +227,7 @@ class Steps:
     def recipe(self, method_name: str, dataset_name: str) -> dict[str, Any]:
         """Return what decides how a method is trained on a data set, whatever its task, start and seed."""
         method, data = self.profile.method(method_name), self.profile.datasets[dataset_name]
-        sampling = method.sampling or data.sampling
+        passes = method.passes or data.passes
         defaults = self.protocol["options"].get(method.implementation, {})
         return {
             "implementation": method.implementation,
@@ -238,7 +238,7 @@ class Steps:
             "crop_padding": data.crop_padding,
             "padding": data.padding,
             "auto_augment": data.auto_augment,
-            "sampling": sampling.model_dump(mode="json"),
+            "passes": passes.model_dump(mode="json"),
             **self._pixels(dataset_name),
             **self._computing(),
         }

@@ -42,7 +42,7 @@ def test_strong_views_are_learned_and_weak_ones_analysed():
 def test_losses_are_those_of_the_scoring_view(view, fraction):
     method, seen = make_method(replace(OPTIONS, scoring_view=view)), []
     method.networks[1].register_forward_hook(lambda _, inputs, __: seen.append(fractions(inputs[0])))
-    method._assess(1)
+    method.assess(1)
     assert seen == [{fraction}]
 
 

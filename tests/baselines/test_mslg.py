@@ -13,6 +13,7 @@ from emlc.engine.contract import Batch, Training
 from emlc.metagrad.tape import Tape
 from emlc.records.errors import SuiteError
 from tests.baselines.networks import TinyNet
+from tests.baselines.patterns import cross_entropy, learn
 from tests.settings import make_setting
 
 CLASSES = 3
@@ -48,7 +49,13 @@ def test_the_label_gradient_is_the_worked_example():
     tape = Tape(method.student)
     with tape:
         logits = method.student(torch.eye(2))
-    gradient = method.label_gradient(tape, logits, 10 * torch.eye(3)[:2], clean)
+    labels = 10 * torch.eye(3)[:2]
+    inner = divergence(logits, labels)
+    (slope,) = torch.autograd.grad(inner, tuple(method.student.parameters()), retain_graph=True)
+    ahead = F.cross_entropy(clean.inputs @ (method.student.weight - 0.5 * slope).T, clean.labels)
+    assert inner.item() == pytest.approx(1.610887, abs=1e-6)
+    assert ahead.item() == pytest.approx(0.978925, abs=1e-6)
+    gradient = method.label_gradient(tape, logits, labels, clean)
     expected = torch.tensor([[-0.001428, 0.006973, -0.005545], [-0.014169, 0.004863, 0.009306]])
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-5)
 
@@ -100,3 +107,17 @@ def meta_gradient(student: nn.Module, noisy: Batch, clean: Batch, vectors: Tenso
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN = 8.0
+"""Points of test accuracy over Cross-Entropy, mean of two seeds: over seeds 0 to 2 MSLG gained 15.9, 19.9 and 20.1."""
+BY_LABELS = 4.0
+"""The same over an MSLG whose labels stay as given, which gains too (6.1, 8.9 and 6.8): its loss is a milder one."""
+
+
+def test_learns_more_than_cross_entropy_and_by_its_labels():
+    accuracies, fixed = (
+        [learn("baselines.mslg", options, seed).accuracy for seed in (0, 1)] for options in ({}, {"label_lr": 1e-6})
+    )
+    assert sum(accuracies) - cross_entropy(0) - cross_entropy(1) >= 2 * MARGIN
+    assert sum(accuracies) - sum(fixed) >= 2 * BY_LABELS

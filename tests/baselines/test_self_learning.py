@@ -10,11 +10,19 @@ from baselines.self_learning import Options, SelfLearning, closeness, densities,
 from emlc.engine.contract import Batch, Training
 from emlc.records.errors import SuiteError
 from tests.baselines.networks import TinyNet
+from tests.baselines.patterns import cross_entropy, learn
 from tests.settings import make_setting
 
 CLASSES = 3
 LABELS = torch.tensor([0, 1, 2, 1, 0, 2])
 SIMILARITIES = torch.tensor([[1, 0.9, 0.8, 0.2], [0.9, 1, 0.7, 0.3], [0.8, 0.7, 1, 0.1], [0.2, 0.3, 0.1, 1]])
+
+
+@pytest.fixture
+def _double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def make_method(options: Options) -> SelfLearning:
@@ -32,6 +40,7 @@ def unit_features(count: int, seed: int) -> Tensor:
     return torch.nn.functional.normalize(torch.randn(count, 5, generator=torch.Generator().manual_seed(seed)).abs())
 
 
+@pytest.mark.usefixtures("_double")
 @pytest.mark.parametrize("seed", range(5))
 def test_prototypes_are_the_rule_by_hand(seed):
     features, options = unit_features(20, seed), Options(prototypes=4, threshold=0.9)
@@ -75,6 +84,7 @@ def test_labels_are_corrected_after_the_warm_up(clean, monkeypatch):
     assert torch.equal(method.setting.noisy.labels, LABELS)
 
 
+@pytest.mark.usefixtures("_double")
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_the_loss_mixes_given_and_corrected_labels(weight):
     method = make_method(replace(Options(), corrected_weight=weight))
@@ -84,10 +94,22 @@ def test_the_loss_mixes_given_and_corrected_labels(weight):
     p = method.student(batch.inputs).softmax(1)
     given, corrected = (-p[torch.arange(3), labels[chosen]].log().mean() for labels in (LABELS, method.corrected))
     loss = method.learn(batch, batch)["student_loss"]
-    torch.testing.assert_close(loss, ((1 - weight) * given + weight * corrected).detach())
+    torch.testing.assert_close(loss, ((1 - weight) * given + weight * corrected).detach(), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("options", [{"warm_up": 1.5}, {"percentile": -0.1}, {"candidates": 0}, {"prototypes": 0}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         Options(**options)
+
+
+MARGIN, RECOVERED = 5.0, 6.0
+"""Points of test accuracy over Cross-Entropy and of labels put right, means of two seeds. Over seeds 0 to 3 they
+were 8.8, 13.5, 14.8 and 9.6, and 15.0, 21.7, 23.6 and 11.0."""
+
+
+def test_learns_more_than_cross_entropy():
+    runs = [learn("baselines.self_learning", {}, seed) for seed in (0, 1)]
+    assert sum(run.accuracy - cross_entropy(seed) for seed, run in enumerate(runs)) / 2 >= MARGIN
+    recovered = [run.right(run.method.corrected) - run.right(run.method.setting.noisy.labels) for run in runs]
+    assert sum(recovered) / 2 >= RECOVERED

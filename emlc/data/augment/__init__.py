@@ -5,12 +5,21 @@ Drawing (a ``torch.Generator`` on that device decides) is separate from applying
 
 from emlc.data.augment.autoaugment import autoaugment
 from emlc.data.augment.geometry import random_crop, random_flip
-from emlc.data.augment.pipelines import CropFlip, CropFlipAutoAugment, SimCLRView, normalise
+from emlc.data.augment.pipelines import (
+    CropFlip,
+    CropFlipAutoAugment,
+    CropFlipJitter,
+    CropFlipRandAugment,
+    SimCLRView,
+    normalise,
+)
 from emlc.data.augment.simclr import simclr_view
 
 __all__ = [
     "CropFlip",
     "CropFlipAutoAugment",
+    "CropFlipJitter",
+    "CropFlipRandAugment",
     "SimCLRView",
     "autoaugment",
     "normalise",

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from emlc.data.augment.autoaugment import autoaugment
 from emlc.data.augment.geometry import Padding, random_crop, random_flip
+from emlc.data.augment.jitter import apply_jitter, draw_jitter
+from emlc.data.augment.randaugment import randaugment
 from emlc.data.augment.simclr import simclr_view
+from emlc.data.augment.warp import affine, draw_affine
 from emlc.records.errors import SuiteError
 
 
@@ -41,6 +44,14 @@ def _standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) ->
             f"not {len(mean)} and {len(std)}"
         )
     return (images - _per_channel(tuple(mean), images.device)) / _per_channel(tuple(std), images.device)
+
+
+def _laid_out(values: Tensor, images: Tensor) -> Tensor:
+    """Return the values in the memory layout of `images`, which arithmetic on grey ones may lose.
+
+    A convolution's weights take their layout over from its inputs, but not from a checkpoint, and then round otherwise.
+    """
+    return torch.empty_like(images, dtype=values.dtype).copy_(values)
 
 
 @cache
@@ -97,6 +108,31 @@ class CropFlipAutoAugment(CropFlip):
     def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return the augmented images before normalisation, uint8 [n, C, H, W]."""
         return autoaugment(super().augment(images, generator), self.policy, generator)
+
+
+@dataclass(frozen=True)
+class CropFlipRandAugment(CropFlip):
+    """The same with RandAugment and Cutout between mirror image and normalisation: FixMatch's strong view."""
+
+    def augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the augmented images before normalisation, uint8 [n, C, H, W]."""
+        images = super().augment(images, generator)
+        return _laid_out(randaugment(images, generator), images)
+
+
+@dataclass(frozen=True)
+class CropFlipJitter(CropFlip):
+    """The same with every image's colours jittered and the image warped: SANM's warm-up on CIFAR.
+
+    Brightness, contrast and saturation by 1 +- 0.4, hue by 0.4 turns, then :func:`emlc.data.augment.warp.draw_affine`.
+    """
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return float32 [n, C, H, W] from uint8 of that shape, on the generator's device."""
+        images = self.augment(images, generator)
+        jittered = apply_jitter(images.float() / 255, draw_jitter(len(images), (0.4,) * 4, 1.0, generator))
+        maps = draw_affine(len(images), (images.shape[2], images.shape[3]), generator)
+        return _laid_out(_standardise(affine(jittered, maps), self.mean, self.std), images)
 
 
 @dataclass(frozen=True)

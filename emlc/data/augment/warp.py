@@ -32,6 +32,18 @@ def affine(images: Tensor, matrices: Tensor) -> Tensor:
     return gathered.view(count, channels, height, width) * inside[:, None]
 
 
+def draw_affine(count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Draw matrices [count, 2, 3] for :func:`affine`, of images of `size` (H, W).
+
+    Each turns by up to 15 degrees, scales by 2/3 to 3/2 and moves by up to a tenth of the sides.
+    """
+    turn, growth, down, right = torch.rand((4, count), generator=generator, device=generator.device)
+    angle, shrinking = (30 * turn - 15).deg2rad(), 1 / (2 / 3 + (3 / 2 - 2 / 3) * growth)
+    cosine, sine = angle.cos() * shrinking, angle.sin() * shrinking
+    x = (cosine, -sine, (0.2 * right - 0.1) * size[1])
+    return _matrices(angle, x, y=(sine, cosine, (0.2 * down - 0.1) * size[0]))
+
+
 def shear_x(images: Tensor, slope: Tensor) -> Tensor:
     """Slide each row by `slope` times its distance from the top edge."""
     return affine(images, _matrices(slope, x=(1, slope, slope * images.shape[-2] / 2)))

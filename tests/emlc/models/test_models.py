@@ -268,6 +268,14 @@ def test_features_pool_the_last_stage(name, last, finish):
     torch.testing.assert_close(features, finish(model, seen[0]).mean((2, 3)))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_features_are_pooled_of_the_maps(name):
+    model, images = narrow(name).eval(), torch.randn(2, 3, 32, 32)
+    maps = model.maps(images)
+    assert min(maps.shape[2:]) > 1
+    torch.testing.assert_close(maps.mean((2, 3)), model.features(images))
+
+
 def test_the_small_network_may_keep_four_cells_of_every_channel():
     """The same weights as without, and each feature the mean of a quadrant."""
     one, four = (build_model("cnn-small", 5, 1, generator(), width=4, pool=pool).eval() for pool in (1, 2))
