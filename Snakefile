@@ -27,6 +27,7 @@ rule all:
 
 onstart:
     try:
+        check_sources(JOBS)
         check_disk(JOBS)
     except SuiteError as error:
         raise WorkflowError(str(error)) from None

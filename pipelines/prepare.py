@@ -101,20 +101,21 @@ def source_files(dataset: Dataset, root: Path) -> tuple[Path, ...]:
     SuiteError
         If one is missing or damaged.
     """
-    return tuple(_source_file(root / pointer) for pointer in dataset.pointers)
+    return tuple(_source_file(dataset, root / pointer) for pointer in dataset.pointers)
 
 
-def _source_file(source: Path) -> Path:
+def _source_file(dataset: Dataset, source: Path) -> Path:
     if is_pointer(source.name):
         return require_file(source)
     if not source.exists():
-        raise SuiteError(missing(source))
+        raise SuiteError(missing(dataset, source))
     return source
 
 
-def missing(source: Path) -> str:
+def missing(dataset: Dataset, source: Path) -> str:
     """Return what to say of a user's own file or folder that is not there."""
-    return f"{source} does not exist; it is configured as the source of a dataset"
+    what = f"{source} does not exist; it is configured as the source of {dataset.title}"
+    return f"{what}; put your copy there, or a link to it" if is_on_disk(dataset) else what
 
 
 def make(order: Order, folder: Path) -> None:

@@ -175,7 +175,8 @@ class Steps:
             **self._pixels(name),
             **self._computing(),
         }
-        return self._order("encoders", "pretrain", identity, {"dataset": name, "title": self.dataset(name).title})
+        about = {"dataset": name, "title": self.dataset(name).title, "images": self._images(name)}
+        return self._order("encoders", "pretrain", identity, about)
 
     def _pretraining(self, name: str) -> dict[str, Any]:
         recipe = self.profile.datasets[name].pretraining

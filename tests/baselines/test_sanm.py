@@ -12,7 +12,6 @@ from baselines.sanm import SANM
 from emlc.engine.contract import Batch, Training
 from emlc.models import Backbone
 from emlc.records.errors import SuiteError
-from tests.baselines.learning import train_on_digits
 from tests.settings import VIEWS, make_setting, numbered
 
 CLASSES, SIDE = 3, 6
