@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from emlc.data.store import load_arrays
+from emlc.data.prepared import load_prepared
 from emlc.records.store import Order
 from emlc.tasks.draw import save_task
 from pipelines.machine.work import work
@@ -14,8 +14,8 @@ TASK = "task.npz"
 def make(order: Order, folder: Path) -> None:
     """Make a task."""
     identity = order.identity
-    arrays, checksum = load_arrays(order.beside("data", identity["data"]) / "arrays.npz")
-    save_task(draw_task(identity, arrays, checksum, noise_file(order)), folder / TASK)
+    data, checksum = load_prepared(order.beside("data", identity["data"]))
+    save_task(draw_task(identity, data, checksum, noise_file(order)), folder / TASK)
 
 
 if __name__ == "__main__":

@@ -7,25 +7,27 @@ from typing import Any
 from emlc.data.base import Arrays
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.data.human import load_human_labels
+from emlc.data.listing import Listing
 from emlc.noise.class_maps import read_class_map
 from emlc.noise.matrix_file import MATRIX, read_matrix
 from emlc.records.artefacts import file_digest
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
 from emlc.tasks.draw import Task, TaskSpec, make_task, make_task_from_labels, make_task_from_matrix
+from emlc.tasks.listed import REAL, make_task_from_listing
 from pipelines.profile.places import ROOT
 
 FACTS = ("dataset", "rate", "sampling", "split", "clean_per_class", "validation_per_class")
 
 
-def draw_task(identity: Mapping[str, Any], arrays: Arrays, checksum: str, given: Path | None = None) -> Task:
+def draw_task(identity: Mapping[str, Any], arrays: Arrays | Listing, checksum: str, given: Path | None = None) -> Task:
     """Return a task.
 
     Parameters
     ----------
     identity : mapping
         Of an order for a task (:meth:`pipelines.workflow.steps.Steps.task`).
-    arrays : Arrays
+    arrays : Arrays or Listing
     checksum : str
         SHA-256 of `arrays`.
     given : Path, optional
@@ -37,6 +39,8 @@ def draw_task(identity: Mapping[str, Any], arrays: Arrays, checksum: str, given:
         If the split or the noise is impossible, or what is given does not fit the images or the rate.
     """
     spec = TaskSpec(kind=identity["noise"], data_sha256=checksum, **{name: identity[name] for name in FACTS})
+    if spec.kind == REAL and isinstance(arrays, Listing):
+        return make_task_from_listing(arrays, spec, identity["seed"])
     if spec.kind in HUMAN_KINDS and given is not None:
         labels = load_human_labels(given).of(spec.kind, spec.rate, arrays.train_labels)
         return make_task_from_labels(arrays, spec, labels, identity["seed"])

@@ -34,7 +34,10 @@ METHODS = {
 
 def profile(warm_up_epochs: int = 0, **training: float) -> dict:
     tiny = tiny_profile(seeds=[0, 1], seeds_per_job=2, methods=METHODS, checkpoint_minutes=1e-3)
-    digits = {**tiny["datasets"]["digits"], "pretraining": {"epochs": 1, "batch_size": 256, "warm_up_epochs": warm_up_epochs}}
+    digits = {
+        **tiny["datasets"]["digits"],
+        "pretraining": {"epochs": 1, "batch_size": 256, "warm_up_epochs": warm_up_epochs},
+    }
     return {
         **tiny,
         "profile": "embedded",
