@@ -26,7 +26,9 @@ rule all:
 
 
 onstart:
+    without_default_limit(workflow.scheduler)
     try:
+        check_sources(JOBS)
         check_disk(JOBS)
     except SuiteError as error:
         raise WorkflowError(str(error)) from None

@@ -6,11 +6,12 @@ from snakemake.exceptions import WorkflowError
 
 from emlc.records.errors import SuiteError
 from pipelines.machine.environment import use_this_interpreter
-from pipelines.planning.plan import check_disk
+from pipelines.planning.plan import check_disk, check_sources
 from pipelines.profile.load import profile_of
 from pipelines.workflow.jobs import Jobs, fetched
 from pipelines.workflow.leftovers import delete_checkpoints
 from pipelines.workflow.pages import FIGURES
+from pipelines.workflow.scheduling import without_default_limit
 from pipelines.workflow.views import other_views, table_views
 
 use_this_interpreter()

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
-from pipelines.evidence.plots import STYLES, new_figure, save_figure, styled
+from pipelines.evidence.plots import STYLES, new_figure, not_known, save_figure, styled
 from pipelines.evidence.probes import probed
 from pipelines.evidence.records import place_name
 from pipelines.machine.work import work
@@ -34,14 +34,14 @@ def groups(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def tidy(arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Return what the figure draws.
+    """Return what the figure draws: nothing where nobody knows the true labels.
 
     Panel ``sample``: the corrected label of each group's typical sample, by class (x); the note marks its given and its
     true class. Panel ``mean``: the mean probability of the true and of the given class over the group. Panel
     ``retain``: the share (%) of the group whose retain weight lies in the bin that begins at x.
     """
     rows = []
-    for group, members in groups(arrays).items():
+    for group, members in groups(arrays).items() if len(arrays["true_labels"]) else ():
         rows += [[*row, len(members)] for row in _of_sample(arrays, group, typical(arrays, members))]
         for note in ("true", "given"):
             labels = arrays["true_labels" if note == "true" else "noisy_labels"][members]
@@ -65,6 +65,8 @@ def _of_sample(arrays: Mapping[str, np.ndarray], group: str, sample: int) -> lis
 
 def caption(drawn: pd.DataFrame, place: Mapping[str, Any], label: str) -> str:
     """Return the caption."""
+    if drawn.empty:
+        return f"Figure 3 (right) on {place_name(place)}: not known, as nobody knows which given labels are right."
     clean, corrupted = (int(drawn.loc[drawn["group"] == group, "n"].iloc[0]) for group in GROUPS)
     mean = drawn[drawn["panel"] == "mean"].set_index(["group", "note"])["value"]
     return (
@@ -80,6 +82,8 @@ def caption(drawn: pd.DataFrame, place: Mapping[str, Any], label: str) -> str:
 @styled
 def draw(drawn: pd.DataFrame) -> Figure:
     """Return the figure."""
+    if drawn.empty:
+        return not_known()
     figure, panels = new_figure(7.8, 2.9, panels=3)
     for axes, group, style in zip(panels, GROUPS, STYLES, strict=False):
         rows = drawn[(drawn["panel"] == "sample") & (drawn["group"] == group)]

@@ -80,10 +80,9 @@ def _places(pointer: Pointer, mirror: str | None) -> list[tuple[str, Attempt]]:
     embedded, url = pointer.embedded, pointer.url
     if embedded is not None:
         return [(str(embedded), lambda: _copy(pointer, embedded))]
-    places: list[tuple[str, Attempt]] = [
-        ("DVC cache", lambda: _dvc(pointer, "checkout")),
-        ("DVC remote", lambda: _pull(pointer)),
-    ]
+    places: list[tuple[str, Attempt]] = []
+    if pointer.file.suffix == ".dvc":
+        places += [("DVC cache", lambda: _dvc(pointer, "checkout")), ("DVC remote", lambda: _pull(pointer))]
     if mirror:
         places.append((f"mirror {mirror}", lambda: _from_mirror(pointer, mirror)))
     if url:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from emlc.data.store import load_arrays
+from emlc.data.prepared import load_prepared
 from emlc.records.store import Order
 from emlc.tasks.draw import save_task
 from pipelines.machine.work import work
-from pipelines.training.draws import draw_task
+from pipelines.training.draws import draw_task, noise_file
 
 TASK = "task.npz"
 
@@ -14,10 +14,8 @@ TASK = "task.npz"
 def make(order: Order, folder: Path) -> None:
     """Make a task."""
     identity = order.identity
-    arrays, checksum = load_arrays(order.beside("data", identity["data"]) / "arrays.npz")
-    labels = identity["labels"]
-    human = None if labels is None else order.beside("labels", labels) / "labels.npz"
-    save_task(draw_task(identity, arrays, checksum, human), folder / TASK)
+    data, checksum = load_prepared(order.beside("data", identity["data"]))
+    save_task(draw_task(identity, data, checksum, noise_file(order)), folder / TASK)
 
 
 if __name__ == "__main__":

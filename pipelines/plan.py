@@ -1,15 +1,18 @@
 """Say what it takes to make a profile's tables: runs, hours, disk; or print the profile itself, or write its orders."""
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
 from pipelines.machine.cli import Parser, run
-from pipelines.machine.devices import device_name, find_device
-from pipelines.planning.hours import recorded_times
+from pipelines.machine.devices import device_name, find_device, use_reproducible_kernels
+from pipelines.planning.hours import TABLE_TIME, recorded_times, seconds_here
 from pipelines.planning.plan import as_markdown, as_size, check_disk, plan
 from pipelines.profile.load import load_profile
 from pipelines.profile.model import Profile
@@ -44,7 +47,20 @@ def _print_plan(profile: Profile, device: str, recorded: Path) -> None:
     free = as_size(shutil.disk_usage(ROOT).free)
     items = plan(jobs, device, recorded_times(folders))
     print(f"{titles} of profile `{profile.profile}` on {device}; {free} of disk free.\n\n{as_markdown(items)}")
+    if profile == load_profile() and (ROOT / TABLE_TIME).exists():
+        runs = sum(item.to_do for item in items if item.step == "train")
+        print(f"\n{_time_here(read_json(ROOT / TABLE_TIME), runs)}")
     check_disk(jobs)
+
+
+def _time_here(known: Mapping[str, Any], runs: int) -> str:
+    """Return in words how long runs of the default profile take on this machine."""
+    use_reproducible_kernels()
+    from pipelines.machine.speed import reference_seconds
+
+    cores, here = os.cpu_count() or 1, reference_seconds()
+    minutes = seconds_here(known, runs, here, cores) / 60
+    return f"{runs} runs: about {minutes:.1f} minutes on {cores} cores; the reference loop takes {here:.2f} s here."
 
 
 def _device_here(profile: Profile) -> str:

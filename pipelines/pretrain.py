@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emlc.data.store import load_arrays
+from emlc.data.listing import Listing
+from emlc.data.prepared import load_prepared
 from emlc.records.artefacts import file_digest, write_json
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
@@ -44,6 +45,7 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
     from emlc.engine.pretraining import pretrain
     from emlc.engine.simclr import Recipe
     from emlc.models.checkpoint import save_encoder
+    from pipelines.training.pictures import on_disk
 
     spec = order.identity
     recipe = Recipe(
@@ -51,11 +53,16 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
         flips=spec["flips"],
         mean=tuple(spec["mean"]),
         std=tuple(spec["std"]),
+        size=(spec["preprocessing"] or {}).get("size"),
         **spec["pretraining"],
     )
-    arrays, checksum = load_arrays(order.beside("data", spec["data"]) / "arrays.npz")
+    folder = order.beside("data", spec["data"])
+    data, checksum = load_prepared(folder)
     device = open_device(spec["device"], spec["threads"])
-    images = torch.from_numpy(arrays.train_images).permute(0, 3, 1, 2).contiguous()
+    if isinstance(data, Listing):
+        images = on_disk(order, data, folder).train_images.on(device)
+    else:
+        images = torch.from_numpy(data.train_images).permute(0, 3, 1, 2).contiguous()
     facts = {"id": order.id, "config": spec, "seed": recipe.seed, "data": {"sha256": checksum}}
     made_by = {"device": device_name(device), "versions": versions()}
     kept = CheckpointFile(keep.path, {"id": order.id, **made_by}, MINUTES, keep.stopped)
@@ -68,7 +75,7 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
     save_encoder(out, pretrained.encoder, pretrained.head, recipe.epochs, facts)
     return {
         "schema": SCHEMA,
-        **order.about,
+        **{name: order.about[name] for name in ("dataset", "title")},
         **facts,
         "losses": pretrained.losses,
         "checkpoint": {"sha256": file_digest(out, "sha256")},

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from emlc.records.store import Order
-from pipelines.evidence.plots import STYLES, count, new_figure, save_figure, styled
+from pipelines.evidence.plots import STYLES, count, new_figure, not_known, save_figure, styled
 from pipelines.evidence.probes import probed
 from pipelines.evidence.records import place_name
 from pipelines.machine.work import work
@@ -24,15 +25,24 @@ def recoveries(order: Order) -> pd.DataFrame:
     """Return both shares (%) of every probed run and epoch, and how many given labels are right to begin with."""
     rows = []
     for run, probe in probed(order):
-        right = 100 * float((probe.arrays["noisy_labels"] == probe.arrays["true_labels"]).mean())
+        right = given_right(probe.arrays)
         axes = {"method": run["method"], "seed": run["seed"]}
         shares = [{name: row[name] for name in MEASURES} for row in probe.epochs]
-        rows += [axes | {"epoch": i + 1, **share, "given_right": round(right, 6)} for i, share in enumerate(shares)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows += [axes | {"epoch": i + 1, **share, "given_right": right} for i, share in enumerate(shares)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys((*MEASURES, "given_right"), float))
+
+
+def given_right(arrays: Mapping[str, np.ndarray]) -> float:
+    """Return how many given labels (%) are right; NaN where nobody knows the true ones."""
+    if not len(arrays["true_labels"]):
+        return float("nan")
+    return round(100 * float((arrays["noisy_labels"] == arrays["true_labels"]).mean()), 6)
 
 
 def caption(tidy: pd.DataFrame, place: Mapping[str, Any]) -> str:
     """Return the caption."""
+    if tidy["given_right"].isna().all():
+        return f"Figure 1 on {place_name(place)}: not known, as nobody knows the true labels of the noisy samples."
     return (
         f"Figure 1 on {place_name(place)}: share of the noisy samples whose corrected label is right, its most "
         "probable class being the true one. Left (solid): of all noisy samples; the grey line is the share of given "
@@ -45,6 +55,8 @@ def caption(tidy: pd.DataFrame, place: Mapping[str, Any]) -> str:
 @styled
 def draw(tidy: pd.DataFrame) -> Figure:
     """Return the figure."""
+    if tidy["given_right"].isna().all():
+        return not_known()
     figure, panels = new_figure(7.2, 3.3, panels=2)
     methods = list(dict.fromkeys(tidy["method"]))
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):

@@ -143,7 +143,7 @@ def _cells(group: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
 def _range(group: Sequence[Mapping[str, Any]], name: str) -> str:
     values = [line[name] for line in group if name in line]
     if not values:
-        return "given"
+        return "not known"
     low, high = ((f"{100 * v:.1f} %" if name.endswith("rate") else f"{v:,}") for v in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 

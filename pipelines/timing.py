@@ -88,6 +88,7 @@ def recipe_of(recipe: Mapping[str, Any], net: Net) -> "Recipe":
 
     images = {"mean": [0.5] * net.channels, "std": [0.25] * net.channels, "flips": net.channels == 3}
     augmented = {"crop_padding": max(1, net.side // 8), "padding": "zero", "auto_augment": "cifar10"}
+    augmented |= {"preprocessing": None, "passes": {"name": "all", "images": None}}
     training = {**recipe["training"], "epochs": 1, "batch_size": net.batch}
     return build_recipe({**recipe, **images, **augmented, "model": net.model, "training": training, "seed": 0})
 

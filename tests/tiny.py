@@ -14,6 +14,11 @@ TRAINING = {"epochs": 4, "batch_size": 12, "lr": 0.05, "momentum": 0.9, "weight_
 
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "emlc.method": {"k=1": {"corruption": "random"}, "k=5": {"look_ahead": 5, "corruption": "random"}},
+    "baselines.joint_optim": {"": {"first_share": 0.5, "memory_epochs": 2}},
+    "baselines.pencil": {"": {"warm_up": 0.25, "correction": 0.5, "last_label_lr": 100.0}},
+    "baselines.elr_plus": {"": {"ramp": 0.5, "masked_classes": 5}},
+    "baselines.mslg": {"": {"warm_up": 0.5}},
+    "baselines.self_learning": {"noisy": {}, "clean": {"clean_prototypes": True}},
     "baselines.dividemix": {"": {"warm_up": 0.25, "ramp": 0.25, "loss_epochs": 2}},
     "baselines.augdesc": {"": {"warm_up": 0.25, "warm_up_view": "strong"}},
     "baselines.c2d": {"": {"warm_up": 0.25}},

@@ -6,8 +6,11 @@ from typing import Any
 from emlc.data.base import Arrays, Dataset, check_normalisation
 from emlc.data.cifar import Cifar10, Cifar100
 from emlc.data.clothes import Clothes
+from emlc.data.clothing1m import Clothing1M
 from emlc.data.digits import Digits
 from emlc.data.image_folder import ImageFolder
+from emlc.data.on_disk import WAYS, is_on_disk
+from emlc.data.photo_folder import PhotoFolder
 from emlc.data.subset import subset_of
 from emlc.noise import class_maps
 from emlc.records.errors import SuiteError
@@ -19,8 +22,18 @@ KINDS: Mapping[str, Callable[..., Dataset]] = {
     "cifar10": Cifar10,
     "cifar100": Cifar100,
     "clothes": Clothes,
+    "clothing1m": Clothing1M,
     "image-folder": ImageFolder,
+    "photo-folder": PhotoFolder,
 }
+NEEDING_A_SOURCE = ("image-folder", "photo-folder")
+
+_OWN_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "image-folder": ("classes",),
+    "clothing1m": ("preprocessing", "side", "size"),
+    "photo-folder": ("preprocessing", "side", "size"),
+}
+"""Options that not all kinds have."""
 
 CLASS_MAPS: Mapping[str, class_maps.ClassMap] = {
     "mnist": class_maps.MNIST,
@@ -45,29 +58,39 @@ def open_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
         ``released``, ``class_map`` (a key of :data:`CLASS_MAPS`, or class -> class or list of classes, by number or
         name), ``mean``, ``std``, ``flips``; ``source``, the ``.dvc`` file that pins its bytes or, unpinned, a file or
         folder of your own; ``subset``, ``{train: N, test: M}`` images instead of all (:mod:`emlc.data.subset`). For
-        image folders ``source`` is required, and ``classes`` may list the folders in label order.
+        folders ``source`` is required; ``classes`` may list an image folder's classes in label order. Photographs that
+        stay on disk (``clothing1m``, ``photo-folder``) have ``preprocessing``, ``side`` and ``size``, and Clothing1M
+        no ``subset``.
 
     Raises
     ------
     SuiteError
-        If the kind is unknown, an option is not one of these or of the wrong form, or mean or std cannot be those of
-        its pixels (:func:`emlc.data.base.check_normalisation`).
+        If the kind is unknown, an option is not one of these or of the wrong form, mean or std cannot be those of its
+        pixels (:func:`emlc.data.base.check_normalisation`), or a crop is larger than what it is cut from.
     """
     kind = options.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise SuiteError(f"datasets.{name}.kind is {kind!r:.80}; it must be one of {', '.join(KINDS)}")
-    allowed = {*_READERS} if kind == "image-folder" else {*_READERS} - {"classes"}
-    if unknown := sorted(set(options) - allowed - {"kind"}):
+    if unknown := sorted(set(options) - _allowed(kind) - {"kind"}):
         raise SuiteError(f"datasets.{name}.options.{unknown[0]} is not an option of kind {kind!r}")
     facts = {key: _read_option(name, key, value) for key, value in options.items() if key != "kind"}
     if "source" in facts:
         facts["pointers"] = (facts.pop("source"),)
-    elif kind == "image-folder":
+    elif kind in NEEDING_A_SOURCE:
         raise SuiteError(f"datasets.{name}.options.source is missing: the .dvc file, archive or folder with the images")
     subset = facts.pop("subset", None)
     dataset = KINDS[kind](name=name, **facts)
     check_normalisation(name, dataset.mean, dataset.std, channels=len(KINDS[kind](name=name, pointers=()).mean))
+    if is_on_disk(dataset) and dataset.size > dataset.side:
+        given = f"{dataset.size}; it must be at most side, {dataset.side}"
+        raise SuiteError(f"datasets.{name}.options.size is {given}: crops are cut out of squares of that many pixels")
     return dataset if subset is None else subset_of(dataset, *subset)
+
+
+def _allowed(kind: str) -> set[str]:
+    own = {option for options in _OWN_OPTIONS.values() for option in options}
+    without = {"subset"} if kind == "clothing1m" else set()
+    return {*_READERS} - own - without | {*_OWN_OPTIONS.get(kind, ())}
 
 
 def _read_option(name: str, key: str, value: Any) -> Any:
@@ -98,6 +121,18 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _way(value: Any) -> str:
+    if value not in WAYS:
+        raise ValueError(value)
+    return value
+
+
+def _pixels(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(value)
+    return value
+
+
 def _counts(value: Any) -> tuple[int, int]:
     if set(value) != {"train", "test"} or not all(type(count) is int and count > 0 for count in value.values()):
         raise ValueError(value)
@@ -119,5 +154,8 @@ _READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "std": (_numbers, "one number per channel"),
     "flips": (_flag, "true or false"),
     "subset": (_counts, "{train: N, test: M}, numbers of images"),
+    "preprocessing": (_way, f"one of {', '.join(WAYS)}"),
+    "side": (_pixels, "a number of pixels"),
+    "size": (_pixels, "a number of pixels"),
     "classes": (lambda names: tuple(_text(name) for name in names), "the class folders' names in label order"),
 }

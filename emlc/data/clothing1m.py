@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emlc.data.image_files import Files, check_there
-from emlc.data.key_lists import image_root, read_key_lists, without_prefix
+from emlc.data.key_lists import annotation_files, image_root, read_key_lists, without_prefix
 from emlc.data.listing import Keys, Listing
 
 
@@ -29,7 +29,7 @@ class Clothing1M:
         Pixels of the squares that files are read to, and of the crops.
     """
 
-    pointers: tuple[str, ...]
+    pointers: tuple[str, ...] = ("data/clothing1m",)
     name: str = "clothing1m"
     title: str = "Clothing1M"
     released: str = "2015-06"
@@ -40,6 +40,7 @@ class Clothing1M:
     preprocessing: str = "cropped"
     side: int = 256
     size: int = 224
+    brings_labels: bool = True
 
     def listing(self, files: tuple[Path, ...]) -> Listing:
         """Read the lists of the copy in ``files[0]`` and see that every image is there; none is opened.
@@ -65,3 +66,7 @@ class Clothing1M:
         """
         (folder,) = files
         return Files(image_root(folder), without_prefix(keys))
+
+    def identified_by(self, folder: Path) -> list[Path]:
+        """Return the lists and label files that are there: a million images are not read to tell copies apart."""
+        return annotation_files(folder)

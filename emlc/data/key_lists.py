@@ -106,10 +106,20 @@ def without_prefix(keys: Keys) -> Keys:
     return np.array([key.removeprefix(PREFIX) for key in keys.tolist()])
 
 
-def _read_lists(folder: Path) -> _Lists:
-    names = [*LISTS.values(), *LABELS.values()]
+def annotation_files(folder: Path) -> list[Path]:
+    """Return the lists and label files of a copy that are there."""
+    return [path for path in _annotations(folder) if path.is_file()]
+
+
+def _annotations(folder: Path) -> list[Path]:
     home = folder / "annotations" if (folder / "annotations").is_dir() else folder
-    if missing := [name for name in names if not (home / name).is_file()]:
+    return [home / name for name in (*LISTS.values(), *LABELS.values())]
+
+
+def _read_lists(folder: Path) -> _Lists:
+    files = _annotations(folder)
+    home = files[0].parent
+    if missing := [path.name for path in files if not path.is_file()]:
         raise SuiteError(
             f"{home} is no copy of Clothing1M: it has no {', '.join(missing)}; ask its authors for the data "
             "(https://github.com/Cysu/noisy_label) and unpack annotations.zip there"

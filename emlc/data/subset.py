@@ -1,12 +1,15 @@
 """A small part of a dataset, for trials: some images of every class, always the same ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emlc.data.base import Arrays, Dataset
+from emlc.data.image_files import Files
+from emlc.data.listing import Keys, Listing
+from emlc.data.on_disk import OnDisk, is_on_disk
 from emlc.noise.class_maps import GivenMap
 from emlc.records.errors import SuiteError
 from emlc.tasks.seeds import derive_seed
@@ -51,9 +54,42 @@ class Subset:
         )
 
 
+@dataclass(frozen=True)
+class ListedSubset(Subset):
+    """The same of a dataset whose images stay on disk."""
+
+    whole: OnDisk
+    preprocessing: str
+    side: int
+    size: int
+    brings_labels: bool
+
+    def listing(self, files: tuple[Path, ...]) -> Listing:
+        """List the whole dataset and keep the subset; errors as :meth:`Subset.prepare`."""
+        listing = self.whole.listing(files)
+        train = train_positions(self, listing.train_labels)
+        test = stratified(listing.test_labels, self.test, "test", self.name)
+        return replace(
+            listing,
+            train_keys=listing.train_keys[train],
+            train_labels=listing.train_labels[train],
+            test_keys=listing.test_keys[test],
+            test_labels=listing.test_labels[test],
+        )
+
+    def images(self, files: tuple[Path, ...], keys: Keys) -> Files:
+        """Return where the images of some keys lie."""
+        return self.whole.images(files, keys)
+
+    def identified_by(self, folder: Path) -> list[Path]:
+        """Return what tells copies of the whole dataset apart."""
+        return self.whole.identified_by(folder)
+
+
 def subset_of(whole: Dataset, train: int, test: int) -> Subset:
     """Return the subset of `train` training and `test` test images."""
-    return Subset(
+    kind = ListedSubset if is_on_disk(whole) else Subset
+    return kind(
         name=whole.name,
         title=f"{whole.title}, {train:,} images",
         released=whole.released,
@@ -65,6 +101,7 @@ def subset_of(whole: Dataset, train: int, test: int) -> Subset:
         whole=whole,
         train=train,
         test=test,
+        **{field.name: getattr(whole, field.name) for field in fields(kind)[len(fields(Subset)) :]},
     )
 
 

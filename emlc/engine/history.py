@@ -29,6 +29,8 @@ class History:
         How often the run went on from a checkpoint.
     first_reported : int
         The first epoch whose model may be reported.
+    unreadable : list of str
+        Image files of any set that could not be read, in order of their names.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -39,3 +41,4 @@ class History:
     spent: float = 0.0
     resumed: int = 0
     first_reported: int = 0
+    unreadable: list[str] = field(default_factory=list)

@@ -58,6 +58,7 @@ def train(
         first = len(history.steps)
         history.steps.extend({"step": first + i, "epoch": epoch, **row} for i, row in enumerate(metrics))
         history.epochs.append(_score_epoch(method, scored, epoch, metrics))
+        _note_unreadable(history, *scored)
         progress.set_postfix(test=history.epochs[-1]["test_accuracy"])
         keeper.after_epoch(method, history)
     keeper.after_run(history)
@@ -72,12 +73,20 @@ def _train_epoch(method: Method, history: History, keeper: Keeper) -> list[dict[
     while len(history.begun) < method.steps():
         history.begun.append(method.step())
         history.begun_seconds = time.perf_counter() - started
+        _note_unreadable(history, method.setting.noisy, method.setting.clean)
         keeper.after_step(method, history)
     method.end_epoch(epoch)
     metrics = _read(history.begun, epoch)
     history.seconds.append(time.perf_counter() - started)
     history.begun, history.begun_seconds = [], 0.0
     return metrics
+
+
+def _note_unreadable(history: History, *sets: Samples) -> None:
+    """Note the image files that could not be read; a resumed run does not come across all of them again."""
+    found = {name for samples in sets for name in samples.unreadable()}
+    if not found.issubset(history.unreadable):
+        history.unreadable = sorted(found.union(history.unreadable))
 
 
 def _read(metrics: list[dict[str, Tensor]], epoch: int) -> list[dict[str, float]]:

@@ -13,6 +13,7 @@ from emlc.engine.checkpoints import CheckpointFile
 from emlc.engine.contract import set_learning_rate
 from emlc.engine.history import History
 from emlc.engine.loop import NEVER_RIGHT
+from emlc.engine.samples import Foresighted, Images
 from emlc.engine.simclr import Recipe, learning_rate, nt_xent
 from emlc.models import Backbone
 from emlc.models.projector import Projector, build_projector
@@ -43,7 +44,9 @@ class Pretrained(NamedTuple):
         return [row["loss"] for row in self.history.epochs]
 
 
-def pretrain(images: Tensor, recipe: Recipe, device: torch.device, kept: CheckpointFile | None = None) -> Pretrained:
+def pretrain(
+    images: Tensor | Images, recipe: Recipe, device: torch.device, kept: CheckpointFile | None = None
+) -> Pretrained:
     """Pretrain an encoder on images without labels.
 
     On CUDA the networks run in bfloat16 (autocast), the loss in float32.
@@ -51,7 +54,7 @@ def pretrain(images: Tensor, recipe: Recipe, device: torch.device, kept: Checkpo
     Parameters
     ----------
     images : Tensor of uint8 [N, C, H, W]
-        All training images; square, moved to `device` as they are.
+        All training images; square, moved to `device` as they are. Or a source of them that is on `device` already.
     recipe : Recipe
     device : torch.device
     kept : CheckpointFile, optional
@@ -89,8 +92,9 @@ def pretrain(images: Tensor, recipe: Recipe, device: torch.device, kept: Checkpo
 class _Pretraining:
     """A pretraining under way: all that decides its steps to come."""
 
-    def __init__(self, images: Tensor, recipe: Recipe, device: torch.device) -> None:
-        self.recipe, self.images = recipe, images.to(device)
+    def __init__(self, images: Tensor | Images, recipe: Recipe, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.images = images.to(device) if isinstance(images, Tensor) else images
         initial = torch.Generator().manual_seed(derive_seed("initial weights", "pretraining", recipe.seed))
         self.projector = build_projector(recipe.model, images.shape[1], initial).to(device)
         if device.type == "cuda":
@@ -98,13 +102,18 @@ class _Pretraining:
         self.optimiser = torch.optim.SGD(
             self.projector.trained(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
-        self.view = SimCLRView(images.shape[2], recipe.flips, recipe.mean, recipe.std)
+        self.view = SimCLRView(recipe.size or images.shape[2], recipe.flips, recipe.mean, recipe.std)
         self.generator = torch.Generator(device).manual_seed(derive_seed("pretraining", recipe.seed))
         self.order = torch.empty(0, dtype=torch.int64)
 
     def shuffle(self) -> None:
         """Draw an epoch's order."""
-        self.order = torch.randperm(len(self.images), generator=self.generator, device=self.images.device)
+        self.order = torch.randperm(self.images.shape[0], generator=self.generator, device=self.device)
+
+    def announce(self, taken: int) -> None:
+        """Say which batches are left of an epoch: images on disk are decoded ahead."""
+        if isinstance(self.images, Foresighted):
+            self.images.expect(self, self.order.split(self.recipe.batch_size)[taken:])
 
     def step(self, epoch: int, number: int) -> Tensor:
         """Take a step (0-based, within its epoch) and return its loss."""
@@ -128,7 +137,7 @@ class _Pretraining:
         self.projector.load_state_dict(state["projector"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
-        self.order = state["order"].to(self.images.device)
+        self.order = state["order"].to(self.device)
 
 
 def _train_epoch(work: _Pretraining, history: History, kept: CheckpointFile | None) -> float:
@@ -136,7 +145,8 @@ def _train_epoch(work: _Pretraining, history: History, kept: CheckpointFile | No
     epoch, started = len(history.epochs), time.perf_counter() - history.begun_seconds
     if not history.begun:
         work.shuffle()
-    for number in range(len(history.begun), math.ceil(len(work.images) / work.recipe.batch_size)):
+    work.announce(len(history.begun))
+    for number in range(len(history.begun), math.ceil(work.images.shape[0] / work.recipe.batch_size)):
         history.begun.append({"loss": work.step(epoch, number)})
         history.begun_seconds = time.perf_counter() - started
         if kept is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from emlc.data.augment.geometry import Padding
+from emlc.data.streaming.preprocessing import Preprocessing
 from emlc.engine.contract import Training
 from emlc.records.errors import SuiteError
 
@@ -36,6 +37,12 @@ class Recipe:
         Content of the padding.
     auto_augment : {"cifar10", "imagenet"}
         AutoAugment's policy for images with colours.
+    preprocessing : Preprocessing or None
+        How photographs are read and cropped; None for images that are as large as the network sees them.
+    sampling : str
+        Which noisy images a pass goes over: a key of :data:`emlc.engine.sampling.SAMPLINGS`.
+    sampled : int or None
+        Images of a pass, for a sampling that is told.
     """
 
     implementation: str
@@ -51,6 +58,9 @@ class Recipe:
     pretrained: Path | None = None
     padding: Padding = "zero"
     auto_augment: str = "cifar10"
+    preprocessing: Preprocessing | None = None
+    sampling: str = "all"
+    sampled: int | None = None
 
 
 def parse_options(options: type[Any], values: dict[str, Any], implementation: str) -> Any:

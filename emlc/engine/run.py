@@ -5,15 +5,17 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from emlc.data.base import Arrays
+from emlc.data.streaming.photographs import Photographs, Pictures
 from emlc.engine.contract import Method, Setting
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Scored, train
 from emlc.engine.recipe import Recipe, parse_options
-from emlc.engine.samples import Samples
+from emlc.engine.samples import Images, Samples
+from emlc.engine.sampling import Sampling, sampling
 from emlc.engine.streams import STREAMS
 from emlc.engine.views import build_views
 from emlc.models import Backbone, build_model
@@ -24,6 +26,7 @@ from emlc.tasks.draw import Task
 from emlc.tasks.seeds import derive_seed
 
 __all__ = [
+    "Data",
     "Recipe",
     "build_method",
     "build_scored",
@@ -33,8 +36,11 @@ __all__ = [
     "run",
 ]
 
+Data = Arrays | Photographs
+"""Images in memory, or on disk."""
 
-def run(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device, keeper: Keeper | None = None) -> History:
+
+def run(recipe: Recipe, task: Task, arrays: Data, device: torch.device, keeper: Keeper | None = None) -> History:
     """Train one method on one task, from where `keeper` has it or from the start, and return its history."""
     method = build_method(recipe, task, arrays, device)
     scored = build_scored(recipe, task, arrays, device)
@@ -56,8 +62,8 @@ def method_class(implementation: str) -> type[Method]:
         raise SuiteError(f"{implementation} is not a method: {error}; see docs/adding-a-method.md") from error
 
 
-def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> Method:
-    """Return the method in its initial state, with the training sets resident on `device`."""
+def build_method(recipe: Recipe, task: Task, arrays: Data, device: torch.device) -> Method:
+    """Return the method in its initial state, with the training sets on `device`, resident or streamed."""
     cls = method_class(recipe.implementation)
 
     def build(role: str) -> nn.Module:
@@ -68,7 +74,7 @@ def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
     noisy, clean = arrays.train_images[task.noisy_indices], arrays.train_images[task.clean_indices]
     setting = Setting(
         num_classes=arrays.num_classes,
-        noisy=_samples(recipe, noisy, task.noisy_labels, device, "noisy"),
+        noisy=_samples(recipe, noisy, task.noisy_labels, device, "noisy", sampled=True),
         clean=_samples(recipe, clean, task.clean_labels, device, "clean"),
         training=recipe.training,
         build=build,
@@ -79,8 +85,8 @@ def build_method(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
     return cls(setting, parse_options(cls.Options, recipe.options, recipe.implementation))
 
 
-def build_scored(recipe: Recipe, task: Task, arrays: Arrays, device: torch.device) -> Scored:
-    """Return the sets that a run is scored on, resident on `device`."""
+def build_scored(recipe: Recipe, task: Task, arrays: Data, device: torch.device) -> Scored:
+    """Return the sets that a run is scored on, resident on `device` or streamed to it."""
     validation = arrays.train_images[task.validation_indices]
     return Scored(
         _samples(recipe, validation, task.validation_labels, device, "validation"),
@@ -88,7 +94,7 @@ def build_scored(recipe: Recipe, task: Task, arrays: Arrays, device: torch.devic
     )
 
 
-def initial_network(recipe: Recipe, arrays: Arrays, role: str) -> Backbone:
+def initial_network(recipe: Recipe, arrays: Data, role: str) -> Backbone:
     """Return the backbone of a role in its initial state, on the CPU.
 
     Every weight is drawn by role and seed; a pretrained encoder then replaces all but the classifier's.
@@ -107,15 +113,29 @@ def initial_network(recipe: Recipe, arrays: Arrays, role: str) -> Backbone:
     return network
 
 
-def _samples(recipe: Recipe, images: Any, labels: Any, device: torch.device, name: str) -> Samples:
-    pixels = torch.tensor(images).permute(0, 3, 1, 2).contiguous()
+def _samples(
+    recipe: Recipe, images: Any, labels: Any, device: torch.device, name: str, *, sampled: bool = False
+) -> Samples:
+    given = torch.tensor(labels, device=device)
     return Samples(
-        images=pixels.to(device),
-        labels=torch.tensor(labels, device=device),
+        images=_placed(images, device),
+        labels=given,
         views=build_views(recipe),
         generator=partial(_stream_generator, device, name, recipe.seed),
         kind=STREAMS[recipe.order],
+        **({"sampling": partial(_sampling, recipe, given)} if sampled else {}),
     )
+
+
+def _placed(images: Any, device: torch.device) -> Images:
+    """Return images [n, H, W, C] as [n, C, H, W] on a device; those on disk stay there until they are asked for."""
+    if isinstance(images, Pictures):
+        return images.on(device)
+    return torch.tensor(images).permute(0, 3, 1, 2).contiguous().to(device)
+
+
+def _sampling(recipe: Recipe, labels: Tensor, stream: str) -> Sampling:
+    return sampling(recipe.sampling, labels, recipe.sampled, derive_seed("sampling", stream, recipe.seed))
 
 
 def _stream_generator(device: torch.device, samples: str, seed: int, stream: str) -> torch.Generator:

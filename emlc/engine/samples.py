@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
+from emlc.engine.sampling import WHOLE, Sampling
 from emlc.engine.streams import BalancedStream, Batch, Stream, View
 from emlc.records.errors import SuiteError
 
@@ -32,6 +33,9 @@ class Foresighted(Protocol):
     def expect(self, owner: Any, batches: Sequence[Tensor]) -> None:
         """Prepare for batches of indices; correct without it, only slower."""
 
+    def unreadable(self) -> list[str]:
+        """Return the files that could not be read so far."""
+
 
 class _Reader:
     """Someone who reads a set once."""
@@ -52,6 +56,8 @@ class Samples:
         Maps a stream's name to the generator that it draws from, in its initial state.
     kind : type of Stream
         The protocol's order (:data:`emlc.engine.streams.STREAMS`).
+    sampling : callable
+        Maps a stream's name to which samples its passes go over.
     """
 
     def __init__(
@@ -61,9 +67,11 @@ class Samples:
         views: Mapping[str, View],
         generator: Callable[[str], torch.Generator],
         kind: type[Stream] = Stream,
+        sampling: Callable[[str], Sampling] = lambda _: WHOLE,
     ) -> None:
         self._images, self.labels = images, labels
-        self._views, self._generator, self._kind = views, generator, kind
+        self._views, self._generator, self._kind, self._sampling = views, generator, kind, sampling
+        self._on_disk = isinstance(images, Foresighted)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -101,7 +109,7 @@ class Samples:
     def _opened(self, kind: type[Stream], size: int, views: tuple[str, ...], name: str) -> Stream:
         for view in views:
             self._view(view)
-        return kind(self, size, views, self._generator(name))
+        return kind(self, size, views, self._generator(name), self._sampling(name))
 
     def batches(
         self, view: str = "plain", generator: torch.Generator | None = None, over: Tensor | None = None
@@ -141,8 +149,12 @@ class Samples:
 
     def expect(self, reader: Any, batches: Sequence[Tensor]) -> None:
         """Say which batches of indices `reader` will ask for next: images on disk are decoded ahead then."""
-        if isinstance(self._images, Foresighted):
+        if self._on_disk:
             self._images.expect(reader, batches)
+
+    def unreadable(self) -> list[str]:
+        """Return the files that could not be read so far, and that grey images stand in for."""
+        return self._images.unreadable() if self._on_disk else []
 
     def _view(self, name: str) -> View:
         if name not in self._views:

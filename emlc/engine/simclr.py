@@ -43,6 +43,8 @@ class Recipe:
         Over which the learning rate rises linearly from `warm_up_lr` to the cosine; SupContrast warms up batches of
         more than 256.
     warm_up_lr : float
+    size : int or None
+        Side of a view; None: that of the images.
     """
 
     model: dict[str, Any]
@@ -58,6 +60,7 @@ class Recipe:
     temperature: float = 0.5
     warm_up_epochs: int = 10
     warm_up_lr: float = 0.01
+    size: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a warm-up that never ends."""

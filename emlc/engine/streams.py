@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from emlc.engine.sampling import WHOLE, Sampling
 from emlc.records.errors import SuiteError
 
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -69,10 +70,19 @@ class Stream:
         Names of the augmentations, each of which is drawn anew for every batch.
     generator : torch.Generator
         On the device of `samples`: order and augmentation are drawn from it, and nothing else is.
+    sampling : Sampling
+        Which of the samples a pass goes over.
     """
 
-    def __init__(self, samples: Drawable, size: int, views: tuple[str, ...], generator: torch.Generator) -> None:
-        self.samples, self.views, self.generator = samples, views, generator
+    def __init__(
+        self,
+        samples: Drawable,
+        size: int,
+        views: tuple[str, ...],
+        generator: torch.Generator,
+        sampling: Sampling = WHOLE,
+    ) -> None:
+        self.samples, self.views, self.generator, self.sampling = samples, views, generator, sampling
         self.largest = size
         self.over(torch.arange(len(samples.labels), device=samples.labels.device))
 
@@ -84,21 +94,19 @@ class Stream:
         SuiteError
             If there are none.
         """
-        if not len(indices):
-            raise SuiteError("no sample is left to draw batches from; the method's threshold keeps none")
-        self.members = indices
+        self._draw_from(self.sampling.members(indices))
         self.order, self.position = self._shuffled(), 0
         self._announce()
 
     @property
     def size(self) -> int:
         """Samples in a batch."""
-        return min(self.largest, len(self.members))
+        return min(self.largest, len(self.order))
 
     @property
     def batches_per_pass(self) -> int:
         """Full batches in one pass."""
-        return len(self.members) // self.size
+        return len(self.order) // self.size
 
     def next(self) -> Batch:
         """Return the next augmented batch."""
@@ -112,10 +120,17 @@ class Stream:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned."""
         device = self.order.device
-        self.members, self.order = state["members"].to(device), state["order"].to(device)
+        self._draw_from(state["members"].to(device))
+        self.order = state["order"].to(device)
         self.position = state["position"]
         self.generator.set_state(state["generator"])
         self._announce()
+
+    def _draw_from(self, members: Tensor) -> None:
+        if not len(members):
+            raise SuiteError("no sample is left to draw batches from; the method's threshold keeps none")
+        self.members = members
+        self.drawn = self.sampling.draw(self.samples.labels[members])
 
     def _announce(self) -> None:
         """Say what is left of this pass."""
@@ -132,7 +147,7 @@ class Stream:
         return self._shuffled()
 
     def _shuffled(self) -> Tensor:
-        return self.members[torch.randperm(len(self.members), generator=self.generator, device=self.generator.device)]
+        return self.members[self.drawn(self.generator)]
 
 
 class FixedOrderStream(Stream):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from emlc.data.augment import CropFlip, CropFlipAutoAugment, CropFlipJitter, CropFlipRandAugment, normalise
+from emlc.data.streaming.preprocessing import Crop
 from emlc.engine.recipe import Recipe
 from emlc.engine.streams import View
 
@@ -28,6 +29,24 @@ class Plain:
         return normalise(images, self.mean, self.std)
 
 
+@dataclass(frozen=True)
+class Cropped:
+    """A view of a crop: photographs are read to squares that are larger than what a network sees.
+
+    Attributes
+    ----------
+    crop : Crop
+    view : View
+    """
+
+    crop: Crop
+    view: View
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Return float32 [n, C, s, s] from uint8 [n, C, S, S]."""
+        return self.view(self.crop(images, generator), generator)
+
+
 def build_views(recipe: Recipe) -> dict[str, View]:
     """Return the views of a run's images.
 
@@ -44,13 +63,15 @@ def build_views(recipe: Recipe) -> dict[str, View]:
         ``weak`` with FixMatch's RandAugment and Cutout.
     ``jitter``
         ``weak`` with jittered colours and an affine warp.
+
+    Photographs are cropped first, as their preprocessing says: in the middle where they are scored.
     """
     shared = (recipe.crop_padding, recipe.flips, recipe.mean, recipe.std, recipe.padding)
     weak = CropFlip(*shared)
     in_colour = len(recipe.mean) == 3
     strong = CropFlipAutoAugment(*shared, recipe.auto_augment if in_colour else "grey")
     plain = Plain(recipe.mean, recipe.std)
-    return {
+    views = {
         "plain": plain,
         "weak": weak,
         "auto": strong if in_colour else weak,
@@ -58,3 +79,7 @@ def build_views(recipe: Recipe) -> dict[str, View]:
         "rand": CropFlipRandAugment(*shared),
         "jitter": CropFlipJitter(*shared),
     }
+    if recipe.preprocessing is None:
+        return views
+    crops = dict.fromkeys(views, recipe.preprocessing.train) | {"plain": recipe.preprocessing.evaluation}
+    return {name: Cropped(crops[name], view) for name, view in views.items()}

@@ -83,11 +83,23 @@ class Cell:
         return (self.method_key, self.dataset_key, *self.noise)
 
 
+WORDS: Mapping[str, str] = {
+    "idn-part-dependent": "Instance-dep.",
+    **{f"pmd-type{number}": f"PMD type {number}" for number in (1, 2, 3)},
+    "matrix": "Matrix",
+}
+"""Kinds of noise that are no abbreviations of words."""
+
+
 def noise_name(noise_type: str, rate: float | None) -> str:
     """Return a noise setting in words, e.g. ``Sym. 50%`` or, for human labels, ``Worst 40.21%``; empty for none."""
+    return " ".join(filter(None, (_kind_name(noise_type), "" if rate is None else f"{100 * rate:g}%")))
+
+
+def _kind_name(noise_type: str) -> str:
     kind = noise_type.removeprefix(HUMAN).capitalize()
     stop = "" if kind == "" or noise_type.startswith(HUMAN) else "."
-    return " ".join(filter(None, (kind + stop, "" if rate is None else f"{100 * rate:g}%")))
+    return WORDS.get(noise_type, kind + stop)
 
 
 def column_name(noise_type: str, rate: float | None) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from emlc.models.base import Backbone, initialise, undrawn
 from emlc.models.preact import PreActResNet18, PreActResNet32
-from emlc.models.resnet import BasicBlock, Bottleneck, ResNet, ResNet32
+from emlc.models.resnet import BasicBlock, Bottleneck, ImageNetResNet, ResNet, ResNet32
 from emlc.models.small import SmallCNN
 from emlc.models.wide_resnet import WideResNet
 from emlc.records.errors import SuiteError
@@ -20,9 +20,12 @@ MODELS: Mapping[str, Callable[..., Backbone]] = {
     "preact-resnet18": PreActResNet18,
     "preact-resnet32": PreActResNet32,
     "resnet18": partial(ResNet, BasicBlock, (2, 2, 2, 2)),
+    "resnet18-imagenet": partial(ImageNetResNet, BasicBlock, (2, 2, 2, 2)),
     "resnet32": ResNet32,
     "resnet34": partial(ResNet, BasicBlock, (3, 4, 6, 3)),
+    "resnet34-imagenet": partial(ImageNetResNet, BasicBlock, (3, 4, 6, 3)),
     "resnet50": partial(ResNet, Bottleneck, (3, 4, 6, 3)),
+    "resnet50-imagenet": partial(ImageNetResNet, Bottleneck, (3, 4, 6, 3)),
     "wrn-28-10": WideResNet,
 }
 """Name -> constructor taking (num_classes, in_channels) and, by keyword, the model's options."""

@@ -1,8 +1,9 @@
-"""SimCLR encoders on disk, in the layout of HobbitLong/SupContrast.
+"""Encoders on disk: SimCLR's in the layout of HobbitLong/SupContrast, and torchvision's weights of ImageNet.
 
 The file is a dictionary with ``opt`` (the run's options), ``model`` (a flat state dict) and ``epoch``. Encoder tensors
 are saved under ``encoder.module.``, the one prefix that both MitchellKT/Enhanced-Meta-Label-Correction (strips exactly
 that) and ContrastToDivide/C2D (removes ``module.``) understand; the projection head is ``head.0``, ``head.2``.
+torchvision's files are a flat state dict, whose shortcuts are called ``downsample`` and whose head ``fc``.
 """
 
 import argparse
@@ -23,6 +24,9 @@ from emlc.records.errors import SuiteError
 
 _WRAPPERS = ("module", "_orig_mod", "encoder", "backbone")
 """What DataParallel, ``torch.compile`` and classes around an encoder put into the names of its tensors."""
+
+_RENAMED = {"downsample": "shortcut"}
+"""What torchvision calls by another name."""
 
 _HEADS = ("head", "classifier", "fc", "linear")
 _COUNTER = "num_batches_tracked"
@@ -75,7 +79,8 @@ def load_encoder(path: Path, model: Backbone) -> int:
     Parameters
     ----------
     path : Path
-        A checkpoint of this suite, or a public SupContrast one (``argparse.Namespace`` under ``opt``).
+        A checkpoint of this suite, a public SupContrast one (``argparse.Namespace`` under ``opt``), or torchvision's
+        weights of a ResNet.
     model : Backbone
         Changed in place, or not at all on an error.
 
@@ -126,7 +131,7 @@ def _encoder_tensors(model: Backbone) -> dict[str, Tensor]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the ``model`` entry of a checkpoint, without ever running code that the file brings along."""
+    """Return the tensors of a checkpoint by name, without ever running code that the file brings along."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd pickle protocols; the error below says enough
@@ -135,12 +140,16 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged or hostile file makes the unpickler raise
         raise SuiteError(f"{path} is refused as a checkpoint: {_reason(error)}") from error
-    tensors = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
-    ):
-        raise SuiteError(f"{path} has no 'model' entry of named tensors; expected a SupContrast checkpoint")
-    return tensors
+    for tensors in (content, content.get("model") if isinstance(content, dict) else None):
+        if _are_named_tensors(tensors):
+            return tensors
+    raise SuiteError(f"{path} has no 'model' entry of named tensors; expected a SupContrast checkpoint or a state dict")
+
+
+def _are_named_tensors(content: Any) -> bool:
+    return isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items()
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -155,7 +164,7 @@ def _strip_wrappers(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     """Return the encoder's tensors under their bare names, whatever it was wrapped in."""
     encoder: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        bare = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+        bare = ".".join(_RENAMED.get(part, part) for part in name.split(".") if part not in _WRAPPERS)
         if bare in encoder:
             raise SuiteError(f"{path} holds {bare} under two names; keep one encoder per file")
         if bare.split(".")[0] not in _HEADS:

@@ -133,15 +133,42 @@ class ResNet(Backbone):
         self.feature_dim = 8 * out
         self.classifier = nn.Linear(self.feature_dim, num_classes)
 
+    def stem(self, images: Tensor) -> Tensor:
+        """Return what the first stage sees [n, width, H, W]."""
+        return F.relu(self.bn1(self.conv1(images)))
+
     def maps(self, images: Tensor) -> Tensor:
         """Return the last stage's maps."""
-        hidden = F.relu(self.bn1(self.conv1(images)))
-        return self.layer4(self.layer3(self.layer2(self.layer1(hidden))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images)))))
 
     @encoder
     def features(self, images: Tensor) -> Tensor:
         """Return pooled features [n, d]."""
         return self.maps(images).mean((2, 3))
+
+
+class ImageNetResNet(ResNet):
+    """ResNet-18, -34 or -50 for images of 224 pixels: a strided 7x7 stem and a max-pool before the same stages.
+
+    torchvision's networks, whose weights :func:`emlc.models.checkpoint.load_encoder` reads; parameters as in
+    :class:`ResNet`.
+    """
+
+    def __init__(
+        self,
+        block: type[Block],
+        depths: Sequence[int],
+        num_classes: int,
+        in_channels: int = 3,
+        *,
+        width: int = 64,
+    ) -> None:
+        super().__init__(block, depths, num_classes, in_channels, width=width)
+        self.conv1 = nn.Conv2d(in_channels, width, kernel_size=7, stride=2, padding=3, bias=False)
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Return what the first stage sees [n, width, H / 4, W / 4]."""
+        return F.max_pool2d(super().stem(images), kernel_size=3, stride=2, padding=1)
 
 
 class ResNet32(Backbone):

@@ -30,27 +30,31 @@ class Observer(Keeper):
     ----------
     test : Samples
     true_labels : array of int [N]
-        Of the noisy set: known here, never to the method.
+        Of the noisy set: known here, never to the method. Empty if nobody knows them.
 
     Attributes
     ----------
     epochs : list of dict
         ``recovery`` and ``wrong_recovery``, the shares (%) of all and of the wrongly labelled noisy samples whose
         corrected label is most probably the true one; where the method is an EMLC, ``<half>_<part>``, the Euclidean
-        norm of either half of the teacher's gradient by part.
+        norm of either half of the teacher's gradient by part. Shares are None where nobody knows the true labels.
     """
 
     def __init__(self, test: Samples, true_labels: np.ndarray) -> None:
         self.test = test
         self.true_labels = torch.tensor(true_labels, device=test.labels.device)
-        self.epochs: list[dict[str, float]] = []
+        self.epochs: list[dict[str, float | None]] = []
 
     def after_epoch(self, method: Method, history: History) -> None:
         """Note an epoch that is done and scored."""
+        self.epochs.append({"epoch": len(history.epochs) - 1, **self._shares(method), **gradient_norms(method)})
+
+    def _shares(self, method: Method) -> dict[str, float | None]:
+        if not len(self.true_labels):
+            return {"recovery": None, "wrong_recovery": None}
         right = self.corrected(method).argmax(dim=1) == self.true_labels
         wrong = method.setting.noisy.labels != self.true_labels
-        shares = {"recovery": _percent(right), "wrong_recovery": _percent(right[wrong])}
-        self.epochs.append({"epoch": len(history.epochs) - 1, **shares, **gradient_norms(method)})
+        return {"recovery": _percent(right), "wrong_recovery": _percent(right[wrong])}
 
     def corrected(self, method: Method) -> Tensor:
         """Return the corrected labels [N, C] of the noisy set, unaugmented, in evaluation mode.

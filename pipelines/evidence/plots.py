@@ -52,6 +52,15 @@ def new_figure(width: float, height: float, panels: int = 1) -> tuple[Figure, Se
 
 
 @styled
+def not_known() -> Figure:
+    """Return the figure of what needs true labels where nobody knows them."""
+    figure, (axes,) = new_figure(4.0, 1.5)
+    axes.text(0.5, 0.5, "not known: nobody knows the true labels", ha="center", va="center", transform=axes.transAxes)
+    axes.set_axis_off()
+    return figure
+
+
+@styled
 def save_figure(figure: Figure, drawn: pd.DataFrame, caption: str, folder: Path, name: str) -> None:
     """Write `name`.png, .svg, .csv (what is drawn) and .txt (the caption); bytes depend on the arguments only."""
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):

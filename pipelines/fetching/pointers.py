@@ -1,4 +1,8 @@
-"""Pointer files (``.dvc``): which bytes a dataset is made from, by checksum and size."""
+"""Pointer files: which bytes a dataset is made from, by checksum and size.
+
+A ``.dvc`` file is DVC's and has an MD5. A ``.pin`` file is of the same form, with the SHA-256 by which others publish
+their files, and DVC does not know it.
+"""
 
 import re
 from dataclasses import dataclass
@@ -11,11 +15,13 @@ from emlc.records.artefacts import file_digest
 from emlc.records.errors import SuiteError
 
 _MAX_BYTES = 2**16
+_SUFFIXES = (".dvc", ".pin")
+_DIGITS = {"md5": 32, "sha256": 64}
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """What a ``.dvc`` file says.
+    """What a pointer file says.
 
     Attributes
     ----------
@@ -24,11 +30,13 @@ class Pointer:
     target : Path
         The file it pins, in or below the pointer's folder.
     md5 : str
-        Checksum of its bytes.
+        Checksum of its bytes; of a ``.pin`` file empty.
     size : int
         Number of its bytes.
     source : str or None
         Where it comes from: a URL, or a path in the repository relative to the pointer's folder.
+    sha256 : str
+        Checksum of its bytes; of a ``.dvc`` file empty.
     """
 
     file: Path
@@ -36,9 +44,15 @@ class Pointer:
     md5: str
     size: int
     source: str | None
+    sha256: str = ""
 
     def __str__(self) -> str:
-        return f"{self.target} ({self.size:,} bytes, md5 {self.md5})"
+        return f"{self.target} ({self.size:,} bytes, {' '.join(self.checksum)})"
+
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """Algorithm and hexadecimal digits."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
 
     @property
     def url(self) -> str | None:
@@ -51,13 +65,18 @@ class Pointer:
         return self.file.parent / self.source if self.source and not is_url(self.source) else None
 
 
+def is_pointer(source: str) -> bool:
+    """Whether a source is a pointer file rather than the data themselves."""
+    return source.endswith(_SUFFIXES)
+
+
 def is_url(text: str) -> bool:
     """Whether `text` is an HTTP address rather than a path."""
     return text.startswith(("http://", "https://"))
 
 
 def read_pointer(file: Path) -> Pointer:
-    """Read a ``.dvc`` file with one output (``dvc add`` or ``dvc import-url`` of a single file).
+    """Read a ``.dvc`` file with one output (``dvc add`` or ``dvc import-url`` of a single file), or a ``.pin`` file.
 
     The source is its dependency, or, where DVC must not watch it, ``meta: {url: ...}``.
 
@@ -66,21 +85,28 @@ def read_pointer(file: Path) -> Pointer:
     SuiteError
         If it is missing, no such pointer, or names a path outside its own folder.
     """
-    content = _read_yaml(file)
+    content, algorithm = _read_yaml(file), "sha256" if file.suffix == ".pin" else "md5"
     try:
         (out,) = content["outs"]
-        path, md5, size = out["path"], out["md5"], out["size"]
+        path, digest, size = out["path"], out[algorithm], out["size"]
         deps = content.get("deps") or [{"path": (content.get("meta") or {}).get("url")}]
         (source,) = (dep["path"] for dep in deps)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise SuiteError(f"{file} does not pin one file with path, md5 and size; restore it from git") from None
-    if not (isinstance(md5, str) and re.fullmatch(r"[0-9a-f]{32}", md5) and type(size) is int and size >= 0):
-        raise SuiteError(f"{file}: md5 must be 32 hexadecimal digits and size a number; folders cannot be pinned here")
+        wanted = f"path, {algorithm} and size"
+        raise SuiteError(f"{file} does not pin one file with {wanted}; restore it from git") from None
+    digits = _DIGITS[algorithm]
+    if not (isinstance(digest, str) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", digest) and _is_size(size)):
+        wanted = f"{algorithm} must be {digits} hexadecimal digits and size a number"
+        raise SuiteError(f"{file}: {wanted}; folders cannot be pinned here")
     if source is not None and not (isinstance(source, str) and (is_url(source) or _is_inside(source))):
         raise SuiteError(f"{file}: source {source!r:.80} is neither an HTTP address nor a path in its folder")
     if not _is_inside(path):
         raise SuiteError(f"{file}: path {path!r:.80} leads out of its folder")
-    return Pointer(file, file.parent / path, md5, size, source)
+    return Pointer(file, file.parent / path, size=size, source=source, **{"md5": "", algorithm: digest})
+
+
+def _is_size(size: Any) -> bool:
+    return type(size) is int and size >= 0
 
 
 def find_damage(path: Path, pointer: Pointer) -> str | None:
@@ -97,8 +123,9 @@ def find_damage(path: Path, pointer: Pointer) -> str | None:
         raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
     if size != pointer.size:
         return f"{size:,} bytes instead of {pointer.size:,}"
-    md5 = file_digest(path, "md5")
-    return None if md5 == pointer.md5 else f"md5 {md5} instead of {pointer.md5}"
+    algorithm, wanted = pointer.checksum
+    found = file_digest(path, algorithm)
+    return None if found == wanted else f"{algorithm} {found} instead of {wanted}"
 
 
 def require_file(file: Path) -> Path:

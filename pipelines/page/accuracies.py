@@ -8,14 +8,14 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from tabulate import tabulate
 
-from emlc.judging.cells import Cell, column_name
+from emlc.judging.cells import AS_COLLECTED, Cell, column_name
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
 from pipelines.page.differences import real_differences
 from pipelines.page.marks import Place, marked, place_of
 
 REFERENCE = "CIFAR-10"
-"""Whose published columns stand beside a dataset that the paper does not have."""
+"""Whose published columns stand beside a dataset that the paper does not have; in Table 2 those of its only one."""
 
 COMPARED = (
     "*Paper* rows are published numbers, which no record here backs; differences across data sets are not comparable "
@@ -108,9 +108,9 @@ def _dataset_text(dataset: dict[str, Any]) -> str:
 
 def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> str:
     cells = {(_key(c["method"]), c["noise_type"], c["noise_rate"]): c for c in table["cells"] if c["dataset"] == title}
-    beside = title if any(cell.dataset == title for cell in published) else REFERENCE
-    paper = {(c.method_key, *c.noise): c for c in published if c.dataset == beside}
-    columns = list(dict.fromkeys(key[1:] for key in cells or paper))
+    beside = stand_in(title, published)
+    columns = list(dict.fromkeys(key[1:] for key in cells)) or columns_of(beside, published)
+    paper = printed(beside, columns, published)
     marks = marked(table)
     rows = [
         row
@@ -119,6 +119,29 @@ def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> st
     ]
     header = ["Method", *(column_name(*column) for column in columns)]
     return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
+
+
+def stand_in(title: str, published: Sequence[Cell]) -> str:
+    """Return the data set whose published numbers stand beside those of `title`: itself if the paper has it."""
+    titles = dict.fromkeys(cell.dataset for cell in published)
+    return title if title in titles else REFERENCE if REFERENCE in titles else next(iter(titles), title)
+
+
+def columns_of(title: str, published: Sequence[Cell]) -> list[Column]:
+    """Return the columns that the paper has for a data set."""
+    return list(dict.fromkeys(cell.noise for cell in published if cell.dataset == title))
+
+
+def printed(
+    title: str, columns: Sequence[Column], published: Sequence[Cell]
+) -> dict[tuple[str, str, float | None], Cell]:
+    """Return a data set's published cells by method and column; labels as collected stand beside any noise."""
+    return {
+        (cell.method_key, *column): cell
+        for cell in published
+        for column in columns
+        if cell.dataset == title and cell.noise in (Cell("", "", *column).noise, AS_COLLECTED)
+    }
 
 
 def _key(method: str) -> str:

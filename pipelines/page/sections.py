@@ -7,7 +7,7 @@ from typing import Any
 
 from emlc.judging.cells import Cell, column_name
 from emlc.records.record import COMPLETED
-from pipelines.page.accuracies import REFERENCE, row_names
+from pipelines.page.accuracies import columns_of, printed, row_names, stand_in
 from pipelines.page.marks import Place, marked, place_of
 
 Key = tuple[str, str, float | None]
@@ -60,11 +60,11 @@ def not_run(grid: Grid) -> list[dict[str, Any]]:
 
 def _section(grid: Grid, title: str, marks: Container[Place]) -> dict[str, Any]:
     published = grid.published
-    beside = title if not published or any(cell.dataset == title for cell in published) else REFERENCE
+    beside = stand_in(title, published)
     ours = {_key(cell): cell for cell in grid.table["cells"] if cell["dataset"] == title}
-    paper = {_key(vars(cell)): cell for cell in published if cell.dataset == beside}
     judged = {_key(entry["published"]): entry for entry in grid.verdicts if entry["published"]["dataset"] == title}
-    columns = list(dict.fromkeys(key[1:] for key in ours or paper))
+    columns = list(dict.fromkeys(key[1:] for key in ours)) or columns_of(beside, published)
+    paper = printed(beside, columns, published)
 
     def cell(row: int, place: int, key: Key) -> dict[str, Any]:
         measured, known = ours.get(key), paper.get(key)

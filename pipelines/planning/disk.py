@@ -8,7 +8,8 @@ Downloads have the size that their ``.dvc`` file states, an unpinned source take
 - a run: 100 bytes a step and 600 an epoch in its record and histories, 50 kB for its log and the workflow's own notes.
 
 The number of images is known of digits and CIFAR. In an image folder it is taken to be its bytes / 300, and they are
-taken to grow to 10 times their size: small JPEGs, so that both are too many rather than too few.
+taken to grow to 10 times their size: small JPEGs, so that both are too many rather than too few. Photographs stay on
+disk, and those of an archive are unpacked: no larger than it, as they are compressed already.
 """
 
 from pathlib import Path
@@ -16,15 +17,26 @@ from typing import Any, NamedTuple
 
 from emlc.data import open_dataset
 from emlc.records.errors import SuiteError
-from pipelines.fetching.pointers import read_pointer
+from pipelines.fetching.pointers import is_pointer, read_pointer
 from pipelines.profile.load import dataset_options
 from pipelines.profile.model import Profile
 
-KNOWN = {"digits": (1_797, 64, 10), "cifar10": (60_000, 3_072, 10), "cifar100": (60_000, 3_072, 100)}
-"""Images, bytes of pixels in each, and classes."""
+KEY = 60
+"""Bytes of an image's name and label in a listing."""
+
+KNOWN = {
+    "digits": (1_797, 64, 10),
+    "clothes": (3_130, 784, 10),
+    "cifar10": (60_000, 3_072, 10),
+    "cifar100": (60_000, 3_072, 100),
+    "clothing1m": (1_072_409, KEY, 14),
+}
+"""Images, bytes that each takes when it is prepared, and classes."""
 
 FOLDER_BYTES_PER_IMAGE, FOLDER_GROWTH = 300, 10
 FOLDER_CLASSES = 100
+PHOTO_BYTES = 10_000
+"""Of a photograph: a small one, so that there are too many rather than too few."""
 
 
 class Sizes(NamedTuple):
@@ -45,14 +57,16 @@ def dataset_sizes(profile: Profile, name: str, root: Path) -> Sizes:
     """
     options = dataset_options(profile, name)
     images, pixels, classes = KNOWN.get(options["kind"]) or _folder(
-        sum(source_bytes(root / pointer) for pointer in open_dataset(name, options).pointers)
+        options["kind"], sum(source_bytes(root / pointer) for pointer in open_dataset(name, options).pointers)
     )
     if "subset" in options:
         images = min(images, sum(options["subset"].values()))
     return Sizes(images, images * (pixels + 8) + 10_000, 40 * images + 16 * classes**2 + 100_000)
 
 
-def _folder(size: int) -> tuple[int, int, int]:
+def _folder(kind: str, size: int) -> tuple[int, int, int]:
+    if kind == "photo-folder":
+        return size // PHOTO_BYTES + 1, PHOTO_BYTES + KEY, FOLDER_CLASSES
     return size // FOLDER_BYTES_PER_IMAGE + 1, FOLDER_BYTES_PER_IMAGE * FOLDER_GROWTH, FOLDER_CLASSES
 
 
@@ -64,7 +78,7 @@ def source_bytes(source: Path) -> int:
     SuiteError
         If it does not exist.
     """
-    if source.suffix == ".dvc":
+    if is_pointer(source.name):
         return read_pointer(source).size
     if not source.exists():
         raise SuiteError(f"{source} does not exist; it is configured as the source of a dataset")

@@ -14,9 +14,10 @@ from tabulate import tabulate
 
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order, sound
-from pipelines.fetching.pointers import read_pointer
+from pipelines.fetching.pointers import is_pointer, read_pointer
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.planning.hours import pretraining_key, run_key
+from pipelines.prepare import missing
 from pipelines.profile.load import title_of, used
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs, fetched
@@ -158,6 +159,20 @@ def _hours(items: Sequence[Item]) -> str:
 def as_size(size: int) -> str:
     """Return a number of bytes as MB, or GB from one on."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def check_sources(jobs: Jobs) -> None:
+    """Refuse a profile whose data are the user's own and not there.
+
+    Raises
+    ------
+    SuiteError
+        Saying what is missing.
+    """
+    for name in used(jobs.profile):
+        for source in jobs.steps.dataset(name).pointers:
+            if not is_pointer(source) and not (ROOT / source).exists():
+                raise SuiteError(missing(jobs.steps.dataset(name), ROOT / source))
 
 
 def check_disk(jobs: Jobs) -> None:

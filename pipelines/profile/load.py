@@ -10,11 +10,15 @@ from pydantic import ValidationError
 
 from emlc.data import open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
+from emlc.data.on_disk import is_on_disk
 from emlc.judging.cells import Cell
+from emlc.noise.instances import INSTANCE_KINDS
+from emlc.noise.matrix_file import MATRIX
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
+from emlc.tasks.listed import REAL
 from pipelines.profile.mappings import as_mapping, merged, read_yaml
-from pipelines.profile.model import SIMCLR, Column, Profile, Where
+from pipelines.profile.model import IMAGENET, SIMCLR, Column, Profile, Where
 from pipelines.profile.places import DEFAULT_PROFILE
 
 RESERVED = ("checkpoints", "logs", "orders", "recorded", "runs", "store")
@@ -154,7 +158,7 @@ def _check_profile(profile: Profile) -> None:
     if profile.profile in RESERVED:
         raise SuiteError(f"config key profile: {profile.profile!r} is a folder of results/; choose another name")
     for name in profile.datasets:
-        open_dataset(name, dataset_options(profile, name))
+        _check_dataset(profile, name)
     for key, table in profile.tables.items():
         _check_columns(profile, f"tables.{key}.columns", table.columns)
         for method in table.methods or ():
@@ -167,19 +171,44 @@ def _check_profile(profile: Profile) -> None:
     _check_starts(profile)
 
 
+def _check_dataset(profile: Profile, name: str) -> None:
+    """Sets are drawn from the training images unless the data set's own lists say what they are."""
+    dataset, drawn = open_dataset(name, dataset_options(profile, name)), profile.datasets[name].clean_per_class
+    if not brings_labels(dataset) and drawn is None:
+        raise SuiteError(f"config key datasets.{name}.clean_per_class: missing")
+    if brings_labels(dataset) and drawn is not None:
+        raise SuiteError(f"config key datasets.{name}.clean_per_class: its own lists say what is clean; leave it out")
+
+
+def brings_labels(dataset: Any) -> bool:
+    """Whether labels of a data set are noisy as they were found, and its files say what trains and validates."""
+    return is_on_disk(dataset) and dataset.brings_labels
+
+
 def _check_columns(profile: Profile, key: str, columns: Sequence[Column]) -> None:
     _check_distinct(key, [(column.dataset, column.noise, column.rate) for column in columns])
     for position, column in enumerate(columns):
         _check_place(profile, f"{key}.{position}", column)
-        if column.noise in HUMAN_KINDS and column.sampling is not None:
-            raise SuiteError(f"config key {key}.{position}.sampling: human labels are given, not drawn; leave it out")
+        if column.noise in (*HUMAN_KINDS, REAL) and column.sampling is not None:
+            kind = "real" if column.noise == REAL else "human"
+            raise SuiteError(f"config key {key}.{position}.sampling: {kind} labels are given, not drawn; leave it out")
+        if column.noise in (*INSTANCE_KINDS, MATRIX) and column.sampling == "exact-count":
+            raise SuiteError(f"config key {key}.{position}.sampling: {column.noise} draws label by label; leave it out")
 
 
 def _check_place(profile: Profile, key: str, where: Where) -> None:
     _check_known(f"{key}.dataset", "dataset", where.dataset, profile.datasets)
+    if (where.noise == REAL) != brings_labels(open_dataset(where.dataset, dataset_options(profile, where.dataset))):
+        raise SuiteError(f"config key {key}.noise: {where.noise} does not fit {where.dataset}; {_FITTING}")
     if where.noise in HUMAN_KINDS and profile.datasets[where.dataset].human_labels is None:
         missing = f"datasets.{where.dataset}.human_labels"
         raise SuiteError(f"config key {key}.noise: {where.noise} needs the labels' .dvc file; name it as {missing}")
+    if where.noise == MATRIX and profile.datasets[where.dataset].noise_matrix is None:
+        missing = f"datasets.{where.dataset}.noise_matrix"
+        raise SuiteError(f"config key {key}.noise: {MATRIX} needs a .csv or .npy file; name it as {missing}")
+
+
+_FITTING = f"{REAL} is the noise of data that come with it (clothing1m), which have no other"
 
 
 def _check_distinct(key: str, values: Sequence[Any]) -> None:
@@ -261,20 +290,23 @@ def _named_methods(profile: Profile) -> Iterator[tuple[str, Sequence[str]]]:
 
 
 def _check_starts(profile: Profile) -> None:
-    """Data sets whose runs start from SimCLR say how it is trained."""
-    wanted = {
-        column.dataset
+    """Data sets whose runs start from pretrained networks say where these come from."""
+    places = [
+        (column.dataset, table.methods or profile.methods)
         for table in profile.tables.values()
         for column in table.columns
-        if any(start_of(profile, method) == SIMCLR for method in table.methods or profile.methods)
-    }
-    for _, block in _placed(profile):
-        methods = getattr(block, "methods", None) or [*profile.methods, *profile.variants]
-        if any(start_of(profile, method) == SIMCLR for method in methods):
-            wanted.add(block.column.dataset)
-    for name in wanted:
-        if profile.datasets[name].pretraining is None:
-            raise SuiteError(f"config key datasets.{name}.pretraining: missing, yet runs are to start from SimCLR")
+    ]
+    everyone = [*profile.methods, *profile.variants]
+    places += [(block.column.dataset, getattr(block, "methods", None) or everyone) for _, block in _placed(profile)]
+    for name, methods in places:
+        starts = {start_of(profile, method) for method in methods}
+        for start, (key, what) in _NEEDED.items():
+            if start in starts and getattr(profile.datasets[name], key) is None:
+                raise SuiteError(f"config key datasets.{name}.{key}: missing, yet runs are to start from {what}")
+
+
+_NEEDED = {SIMCLR: ("pretraining", "SimCLR"), IMAGENET: ("imagenet", "weights of ImageNet")}
+"""Which key of a data set a start needs."""
 
 
 def _check_known(key: str, kind: str, name: str, known: Collection[str]) -> None:
@@ -283,7 +315,7 @@ def _check_known(key: str, kind: str, name: str, known: Collection[str]) -> None
 
 
 def start_of(profile: Profile, method: str) -> str:
-    """Return where a method's networks start from: ``scratch``, or a SimCLR encoder (``simclr``)."""
+    """Return where a method's networks start from: ``scratch``, a SimCLR encoder, or weights of ImageNet."""
     return profile.method(method).initialisation or profile.initialisation
 
 

@@ -10,6 +10,9 @@ from emlc.records.record import SELECTIONS
 SIMCLR = "simclr"
 """The ``initialisation`` that needs a dataset's ``pretraining``."""
 
+IMAGENET = "imagenet"
+"""The one that needs its ``imagenet``: a file of weights."""
+
 
 def _number(value: Any) -> Any:
     """Refuse true and false, which Python counts among the numbers."""
@@ -36,7 +39,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_len
 TableName = Annotated[str, StringConstraints(pattern=r"^table[a-z0-9_]*$", max_length=60)]
 Label = Annotated[str, BeforeValidator(_text), StringConstraints(min_length=1, pattern=r"^[^|\n]+$")]
 Module = Annotated[str, StringConstraints(pattern=r"^(baselines|emlc)\.[a-z_][a-z0-9_]*$")]
-Start = Literal["scratch", "simclr"]
+Start = Literal["scratch", "simclr", "imagenet"]
 Split = Literal["balanced", "released"]
 Order = Literal["reshuffled", "fixed"]
 Noise = Literal[
@@ -45,6 +48,12 @@ Noise = Literal[
     "asym",
     "flip",
     "flip2",
+    "idn-part-dependent",
+    "pmd-type1",
+    "pmd-type2",
+    "pmd-type3",
+    "matrix",
+    "real",
     "human-aggre",
     "human-random1",
     "human-random2",
@@ -108,6 +117,19 @@ class Pretraining(Block):
         return self
 
 
+class Passes(Block):
+    """Which noisy images a pass goes over, and how many of them where that is not given."""
+
+    name: Literal["all", "balanced-anew", "balanced-once", "cut-to-smallest"] = "all"
+    images: Count | None = None
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if (self.images is None) == self.name.startswith("balanced"):
+            raise ValueError(f"{self.name} {'needs images' if self.images is None else 'counts its images itself'}")
+        return self
+
+
 class TrainingChange(Block):
     """What a method changes of the shared training."""
 
@@ -141,15 +163,19 @@ class Model(BaseModel):
 class Data(Block):
     """A data set: what it is made of, how it is split, augmented and learned."""
 
-    kind: Literal["digits", "cifar10", "cifar100", "image-folder"]
+    kind: Literal["digits", "clothes", "cifar10", "cifar100", "clothing1m", "image-folder", "photo-folder"]
     options: dict[str, Any] = {}
     human_labels: Annotated[str, StringConstraints(pattern=r"\.dvc$")] | None = None
-    clean_per_class: Count
+    noise_matrix: Annotated[str, StringConstraints(pattern=r"\.(csv|npy)$")] | None = None
+    clean_per_class: Count | None = None
+    validation_per_class: Count | None = None
     crop_padding: Annotated[Whole, Field(ge=0)]
     padding: Literal["zero", "reflect"] = "zero"
     auto_augment: Literal["cifar10", "imagenet"] = "cifar10"
+    passes: Passes = Passes()
     model: Model
     pretraining: Pretraining | None = None
+    imagenet: Annotated[str, Field(min_length=1)] | None = None
 
 
 class MethodEntry(Block):
@@ -162,6 +188,7 @@ class MethodEntry(Block):
     initialisation: Start | None = None
     order: Order | None = None
     split: Split | None = None
+    passes: Passes | None = None
 
 
 class Variant(Block):
@@ -175,6 +202,7 @@ class Variant(Block):
     initialisation: Start | None = None
     order: Order | None = None
     split: Split | None = None
+    passes: Passes | None = None
 
 
 class Table(Block):
@@ -280,6 +308,7 @@ class Profile(Block):
     checkpoint_minutes: Positive = 10
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
+    loader_workers: Annotated[Whole, Field(ge=0)] = 2
     mirror: str | None = None
     datasets: Annotated[dict[Name, Data], Field(min_length=1)]
     training: Training

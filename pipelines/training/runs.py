@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from emlc.data.base import Arrays
-from emlc.data.store import load_arrays
+from emlc.data.listing import Listing
+from emlc.data.prepared import load_prepared
+from emlc.data.streaming.photographs import Photographs
+from emlc.data.streaming.preprocessing import preprocessing
 from emlc.engine.checkpoints import forget
 from emlc.engine.contract import Training
 from emlc.engine.history import History
 from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import select_epoch
-from emlc.engine.run import Recipe, initial_network
+from emlc.engine.run import Data, Recipe, initial_network
 from emlc.engine.run import run as train_recipe
 from emlc.records.artefacts import file_digest
 from emlc.records.errors import SuiteError
@@ -25,6 +27,8 @@ from emlc.records.store import Order
 from emlc.tasks.draw import Task, load_task
 from pipelines.machine.devices import device_name, open_device, versions
 from pipelines.machine.interrupts import Keep
+from pipelines.profile.places import ROOT
+from pipelines.training.pictures import on_disk
 
 FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
@@ -38,14 +42,14 @@ class Opened(NamedTuple):
 
     Attributes
     ----------
-    arrays : Arrays
+    arrays : Arrays or Photographs
     checksum : str
-        SHA-256 of the arrays.
+        SHA-256 of the arrays or the listing.
     task : Task
     recipe : Recipe
     """
 
-    arrays: Arrays
+    arrays: Data
     checksum: str
     task: Task
     recipe: Recipe
@@ -60,10 +64,12 @@ def opened(order: Order) -> Opened:
         If the data, the task or the encoder cannot be trusted, or do not belong together.
     """
     identity = order.identity
-    arrays, checksum = load_arrays(order.beside("data", identity["data"]) / "arrays.npz")
+    folder = order.beside("data", identity["data"])
+    prepared, checksum = load_prepared(folder)
     task = load_task(order.beside("tasks", identity["task"]) / "task.npz", expect_data_sha256=checksum)
     pretrained = encoder_of(order)
     recipe = build_recipe(identity, pretrained)
+    arrays = on_disk(order, prepared, folder) if isinstance(prepared, Listing) else prepared
     if pretrained is not None:
         # An encoder that does not fit is refused before the training, whose failures are findings.
         initial_network(recipe, arrays, "student")
@@ -76,15 +82,16 @@ def encoder_of(order: Order) -> Path | None:
     Raises
     ------
     SuiteError
-        If the user's own encoder is not the one that the order was written for.
+        If the user's own encoder, or the file of weights, is not the one that the order was written for.
     """
     encoder = order.identity["encoder"]
     if encoder is None:
         return None
     if "id" in encoder:
         return order.beside("encoders", encoder["id"]) / "encoder.pt"
-    path = Path(order.about["checkpoint"])
-    if file_digest(path, "sha256") != encoder["sha256"]:
+    path = ROOT / order.about["checkpoint"]
+    algorithm = "md5" if "md5" in encoder else "sha256"
+    if file_digest(path, algorithm) != encoder[algorithm]:
         raise SuiteError(f"{path} has changed since this run was ordered; start the workflow again")
     return path
 
@@ -125,18 +132,24 @@ def execute(order: Order, keep: Keep, minutes: float) -> tuple[dict[str, Any], H
             traceback.print_exc()
         forget(keep.path)
         return {**content, "status": FAILED, "error": _one_line(error)}, History()
+    if isinstance(arrays, Photographs):
+        content["data"]["unreadable"] = history.unreadable
     return {**content, **_results(history), "timing": _timing(history, started, device)}, history
 
 
 def build_recipe(identity: Mapping[str, Any], pretrained: Path | None = None) -> Recipe:
     """Return the recipe of a run from its identity (:meth:`pipelines.workflow.steps.Steps.run`)."""
     training = {**identity["training"], "milestones": tuple(identity["training"].get("milestones", ()))}
+    way, passes = identity["preprocessing"], identity["passes"]
     same = ("implementation", "options", "model", "order", "crop_padding", "padding", "auto_augment", "flips", "seed")
     return Recipe(
         training=Training(**training),
         mean=tuple(identity["mean"]),
         std=tuple(identity["std"]),
         pretrained=pretrained,
+        preprocessing=None if way is None else preprocessing(**way),
+        sampling=passes["name"],
+        sampled=passes["images"],
         **{name: identity[name] for name in same},
     )
 
@@ -167,6 +180,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "sha256": task.sha256,
         "effective_rate": task.effective_rate,
         "clean": len(task.clean_labels),
+        "validation": len(task.validation_labels),
         "noisy": len(task.noisy_labels),
         "warnings": list(task.warnings),
     }

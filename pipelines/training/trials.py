@@ -16,7 +16,7 @@ from emlc.tasks.task import Task
 from pipelines.machine.devices import open_device
 from pipelines.profile.budget import Budget, Candidate
 from pipelines.profile.model import MethodEntry, Profile, said
-from pipelines.training.draws import draw_task
+from pipelines.training.draws import draw_task, noise_file
 from pipelines.workflow.steps import Run, Steps
 
 LAST_EPOCHS = 5
@@ -142,7 +142,7 @@ def score(trial: Trial) -> float:
 
     identity = trial.run.identity
     arrays, checksum = load_arrays(trial.run.beside("data", identity["data"]) / "arrays.npz")
-    task = hold_out(draw_task(trial.task.identity, arrays, checksum), trial.clean_per_class)
+    task = hold_out(draw_task(trial.task.identity, arrays, checksum, noise_file(trial.task)), trial.clean_per_class)
     device = open_device(identity["device"], identity["threads"])
     try:
         history = train_recipe(build_recipe(identity, encoder_of(trial.run)), task, arrays, device)

@@ -23,9 +23,17 @@ def content_digest(source: Path) -> str:
     """
     if not source.exists():
         raise SuiteError(f"{source} does not exist; it is configured as the source of a dataset")
-    if source.is_file():
-        return file_digest(source, "sha256")
-    files = _files(source)
+    return file_digest(source, "sha256") if source.is_file() else files_digest(source, _files(source))
+
+
+def files_digest(source: Path, files: list[Path]) -> str:
+    """Return the SHA-256 over path and content of some files in a folder.
+
+    Raises
+    ------
+    SuiteError
+        If one cannot be read.
+    """
     known = CACHE / f"{_listing(source, files)}.json"
     if known.exists():
         return read_json(known)["sha256"]

@@ -16,11 +16,11 @@ from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.records.artefacts import read_json, write_json
 from emlc.records.errors import SuiteError
 from emlc.records.store import SEAL, Order, issue, sound
-from pipelines.fetching.pointers import read_pointer
+from pipelines.fetching.pointers import is_pointer
 from pipelines.profile.model import Profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.pages import Pages
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.steps import Run, Steps, target_of
 from pipelines.workflow.views import View, current, other_views, table_views
 
 
@@ -103,7 +103,8 @@ class Jobs:
         return getattr(self, f"_{order.kind}_job")(order)
 
     def _data_job(self, order: Order) -> Job:
-        return Job(order, files=tuple(map(target_of, order.about["sources"])))
+        sources = [source for source in order.about["sources"] if is_pointer(source) or (ROOT / source).exists()]
+        return Job(order, files=tuple(map(target_of, sources)))
 
     def _labels_job(self, order: Order) -> Job:
         files = (*order.about["sources"], order.about["pointer"])
@@ -112,7 +113,8 @@ class Jobs:
     def _tasks_job(self, order: Order) -> Job:
         name = order.identity["dataset"]
         labels = (self.steps.labels(name),) if order.identity["labels"] else ()
-        return Job(order, (self.steps.data(name), *labels))
+        files = (order.about["matrix"],) if order.about["matrix"] else ()
+        return Job(order, (self.steps.data(name), *labels), files)
 
     def _encoders_job(self, order: Order) -> Job:
         return Job(order, (self.steps.data(order.about["dataset"]),))
@@ -123,16 +125,24 @@ class Jobs:
         data, task = self.steps.data(run.dataset), self.steps.task_of(run)
         return [data, task, *([encoder] if encoder is not None else [])]
 
+    def _run_files(self, *runs: Run) -> tuple[str, ...]:
+        """Return the files of weights that runs start from."""
+        found = dict.fromkeys(map(self.steps.weights_of, runs))
+        return tuple(target_of(source) for source in found if source is not None)
+
     def _cells(self) -> list[Job]:
         reads: dict[str, dict[str, Order]] = {}
+        files: dict[str, tuple[str, ...]] = {}
         for run in self.steps.all_runs():
             cell = self.steps.cells[self.steps.run(run).id]
             reads.setdefault(cell.id, {}).update({order.id: order for order in self._run_reads(run)})
+            files[cell.id] = self._run_files(run)  # equal for all runs of a cell, which differ in their seeds alone
         cells = {cell.id: cell for cell in self.steps.cells.values()}
-        return [Job(cell, tuple(reads[name].values())) for name, cell in cells.items()]
+        return [Job(cell, tuple(reads[name].values()), files[name]) for name, cell in cells.items()]
 
     def _probes(self) -> list[Job]:
-        return [Job(self.steps.probe(run), tuple(self._run_reads(run))) for run in self.steps.probed_runs()]
+        probed = self.steps.probed_runs()
+        return [Job(self.steps.probe(run), tuple(self._run_reads(run)), self._run_files(run)) for run in probed]
 
     def _pages(self) -> list[Job]:
         steps, pages, profile = self.steps, self.pages, self.profile
@@ -150,7 +160,8 @@ class Jobs:
         if profile.timing:
             jobs.append(Job(pages.timing()))
         if profile.fidelity:
-            jobs.append(Job(pages.fidelity(), tuple(self._run_reads(pages.fidelity_run()))))
+            run = pages.fidelity_run()
+            jobs.append(Job(pages.fidelity(), tuple(self._run_reads(run)), self._run_files(run)))
         jobs.append(Job(pages.splits(), tuple(pages.split_tasks()), shows=True))
         tables = [pages.table(name) for name in profile.tables]
         about = (*tables, *pages.measured().values())
@@ -204,7 +215,9 @@ class Jobs:
 
     def _renew(self, views: dict[str, View]) -> None:
         for seal in {Path(view.seal) for file, view in views.items() if not self.is_current(file)}:
-            if seal.exists():
+            kind, name = seal.parts[-3:-1]
+            # A seal newer than an order that is due would tell Snakemake that it is fulfilled.
+            if seal.exists() and not self.due(self.by_kind[kind][name].order):
                 issue(seal)
 
 
@@ -212,21 +225,15 @@ SOURCES = ("data", "labels", "tasks", "encoders")
 SNAKEMAKE = ("snakemake", "--cores", "2")
 
 
-def target_of(source: str) -> str:
-    """Return the file that a ``.dvc`` file pins, relative to the repository; any other source is its own."""
-    if not source.endswith(".dvc"):
-        return source
-    return read_pointer(ROOT / source).target.relative_to(ROOT).as_posix()
-
-
 def fetched(profile: Profile, jobs: Jobs) -> dict[str, str]:
-    """Return every ``.dvc`` file of the profile's columns by the file that it pins."""
+    """Return every pointer of the profile's columns, and of its runs' initial weights, by the file that it pins."""
     places = profile.columns()
     names = dict.fromkeys(place.dataset for place in places)
     labelled = dict.fromkeys(place.dataset for place in places if place.noise in HUMAN_KINDS)
     sources = [source for name in names for source in jobs.steps.dataset(name).pointers]
     sources += [str(profile.datasets[name].human_labels) for name in labelled]
-    return {target_of(source): source for source in sources if source.endswith(".dvc")}
+    sources += [source for source in map(jobs.steps.weights_of, jobs.steps.all_runs()) if source is not None]
+    return {target_of(source): source for source in sources if is_pointer(source)}
 
 
 def _write(order: Order, due: bool) -> None:

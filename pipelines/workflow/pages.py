@@ -12,6 +12,7 @@ from typing import Any
 
 from emlc.records.artefacts import file_digest
 from emlc.records.store import Order
+from emlc.tasks.listed import REAL
 from pipelines.profile.model import Fidelity, Where
 from pipelines.profile.places import ROOT
 from pipelines.workflow.sources import digest
@@ -43,6 +44,13 @@ class Pages:
 
     def table(self, name: str) -> Order:
         """Return a table with its comparison."""
+        return self._tables[name]
+
+    @cached_property
+    def _tables(self) -> dict[str, Order]:
+        return {name: self._table(name) for name in self.steps.profile.tables}
+
+    def _table(self, name: str) -> Order:
         profile, table = self.steps.profile, self.steps.profile.tables[name]
         methods = table.methods or tuple(profile.methods)
         datasets = [self.steps.dataset(name) for name in dict.fromkeys(column.dataset for column in table.columns)]
@@ -61,6 +69,13 @@ class Pages:
 
     def curves(self, name: str) -> Order:
         """Return the convergence curves of a table's runs."""
+        return self._curves[name]
+
+    @cached_property
+    def _curves(self) -> dict[str, Order]:
+        return {name: self._curves_of(name) for name in self.steps.profile.tables}
+
+    def _curves_of(self, name: str) -> Order:
         columns = [self._place(column) for column in self.steps.profile.tables[name].columns]
         identity = {"name": name, "columns": columns, "runs": self._runs(self.steps.table_runs(name))}
         return self._order("curves", "curves", identity)
@@ -111,14 +126,19 @@ class Pages:
             yield where, seed, protocol
 
     def _split_task(self, where: Where, seed: int, protocol: str) -> Order:
-        """Return the task that shows a split; human labels are no matter of the protocol, so a noise without any."""
-        shown = where if where in self._drawn else Where(dataset=where.dataset, noise="sym", rate=0.0)
-        return self.steps.task(shown, seed, SPLITS[protocol])
+        """Return the task that shows a split; human labels are no matter of the protocol, so a noise without any.
+
+        Real noise comes with its split, which is that of both protocols.
+        """
+        if where not in self._drawn and where.noise != REAL:
+            where = Where(dataset=where.dataset, noise="sym", rate=0.0)
+        return self.steps.task(where, seed, SPLITS[protocol])
 
     @cached_property
     def _drawn(self) -> frozenset[Where]:
         """The columns whose noise is drawn."""
-        return frozenset(where for where in self.steps.profile.columns() if not where.noise.startswith("human-"))
+        columns = self.steps.profile.columns()
+        return frozenset(where for where in columns if not where.noise.startswith("human-") and where.noise != REAL)
 
     def timing(self) -> Order:
         """Return the times of whole methods."""

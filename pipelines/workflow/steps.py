@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
+from emlc.data.on_disk import is_on_disk
 from emlc.noise.class_maps import as_pairs
+from emlc.noise.matrix_file import MATRIX, read_matrix
 from emlc.records.artefacts import file_digest
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
+from emlc.tasks.listed import REAL
+from emlc.tasks.splits import LISTED
 from emlc.tasks.task import GIVEN
-from pipelines.fetching.pointers import read_pointer
+from pipelines.fetching.pointers import is_pointer, read_pointer
 from pipelines.profile.load import dataset_options, start_of
 from pipelines.profile.mappings import read_yaml
-from pipelines.profile.model import SIMCLR, Profile, Where, said
+from pipelines.profile.model import IMAGENET, SIMCLR, Profile, Where, said
 from pipelines.profile.places import ROOT
-from pipelines.workflow.folders import content_digest
+from pipelines.workflow.folders import content_digest, files_digest
 from pipelines.workflow.sources import digest
 
 MAPPED = ("asym",)
@@ -74,7 +78,11 @@ class Steps:
 
     def dataset(self, name: str) -> Dataset:
         """Return a data set of the profile."""
-        return open_dataset(name, dataset_options(self.profile, name))
+        return self._datasets[name]
+
+    @cached_property
+    def _datasets(self) -> dict[str, Dataset]:
+        return {name: open_dataset(name, dataset_options(self.profile, name)) for name in self.profile.datasets}
 
     # Data and tasks
 
@@ -86,7 +94,7 @@ class Steps:
         options = dataset_options(self.profile, name)
         made_of = {key: options[key] for key in ("kind", "subset", "classes") if key in options}
         dataset = self.dataset(name)
-        identity = {"dataset": name, **made_of, "files": [pinned(source) for source in dataset.pointers]}
+        identity = {"dataset": name, **made_of, "files": [identified(dataset, source) for source in dataset.pointers]}
         about = {"title": dataset.title, "options": options, "sources": list(dataset.pointers)}
         return self._order("data", "prepare", identity, about)
 
@@ -110,25 +118,29 @@ class Steps:
 
     def task(self, where: Where, seed: int, split: str | None = None) -> Order:
         """Return the task of a column and seed, split as the protocol does or otherwise."""
-        split = split or self.protocol["split"]
+        split = LISTED if where.noise == REAL else split or self.protocol["split"]
         key = ("tasks", where.dataset, where.noise, where.rate, seed, split)
         return self._once(key, lambda: self._task(where, seed, split))
 
     def _task(self, where: Where, seed: int, split: str) -> Order:
-        human = where.noise in HUMAN_KINDS
+        human, data = where.noise in HUMAN_KINDS, self.profile.datasets[where.dataset]
+        matrix = data.noise_matrix if where.noise == MATRIX else None
         identity = {
             "data": self.data(where.dataset).id,
             "dataset": where.dataset,  # an axis of its random draws
             "noise": where.noise,
             "rate": where.rate,
-            "sampling": GIVEN if human else self._sampling(where),
+            "sampling": GIVEN if human or where.noise == REAL else self._sampling(where),
             "split": split,
-            "clean_per_class": self.profile.datasets[where.dataset].clean_per_class,
+            "clean_per_class": data.clean_per_class,
+            # The public code's split draws a validation set of its own.
+            "validation_per_class": data.validation_per_class if split == "balanced" else None,
             "class_map": as_pairs(self.dataset(where.dataset).class_map) if where.noise in MAPPED else None,
+            "matrix": None if matrix is None else pinned_matrix(matrix),
             "labels": self.labels(where.dataset).id if human else None,
             "seed": seed,
         }
-        return self._order("tasks", "inject", identity, {"title": self.dataset(where.dataset).title})
+        return self._order("tasks", "inject", identity, {"title": self.dataset(where.dataset).title, "matrix": matrix})
 
     def _sampling(self, where: Where) -> str:
         place = Where(dataset=where.dataset, noise=where.noise, rate=where.rate)
@@ -167,7 +179,8 @@ class Steps:
             **self._pixels(name),
             **self._computing(),
         }
-        return self._order("encoders", "pretrain", identity, {"dataset": name, "title": self.dataset(name).title})
+        about = {"dataset": name, "title": self.dataset(name).title, "images": self._images(name)}
+        return self._order("encoders", "pretrain", identity, about)
 
     def _pretraining(self, name: str) -> dict[str, Any]:
         recipe = self.profile.datasets[name].pretraining
@@ -177,7 +190,20 @@ class Steps:
 
     def _pixels(self, name: str) -> dict[str, Any]:
         dataset = self.dataset(name)
-        return {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
+        facts = {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
+        if not is_on_disk(dataset):
+            return {**facts, "preprocessing": None}
+        way = {"name": dataset.preprocessing, "side": dataset.side, "size": dataset.size}
+        return {**facts, "preprocessing": way}
+
+    def _images(self, name: str) -> dict[str, Any] | None:
+        """Return where a run finds images that stay on disk, and who decodes them."""
+        dataset = self.dataset(name)
+        if not is_on_disk(dataset):
+            return None
+        (source,) = dataset.pointers
+        kind = self.profile.datasets[name].kind
+        return {"kind": kind, "source": source, "workers": self.profile.loader_workers}
 
     def _computing(self) -> dict[str, Any]:
         return {"device": self.profile.device, "threads": self.profile.threads}
@@ -200,11 +226,13 @@ class Steps:
         names = {"profile": self.profile.profile, "protocol": self.profile.protocol, **run._asdict()}
         dataset = self.dataset(run.dataset)
         names |= {"label": method.label, "title": dataset.title, "released": dataset.released}
+        names |= {"images": self._images(run.dataset)}
         return Order("runs", identity, {**names, **about}, self.results)
 
     def recipe(self, method_name: str, dataset_name: str) -> dict[str, Any]:
         """Return what decides how a method is trained on a data set, whatever its task, start and seed."""
         method, data = self.profile.method(method_name), self.profile.datasets[dataset_name]
+        passes = method.passes or data.passes
         defaults = self.protocol["options"].get(method.implementation, {})
         return {
             "implementation": method.implementation,
@@ -215,13 +243,16 @@ class Steps:
             "crop_padding": data.crop_padding,
             "padding": data.padding,
             "auto_augment": data.auto_augment,
+            "passes": passes.model_dump(mode="json"),
             **self._pixels(dataset_name),
             **self._computing(),
         }
 
     def _start(self, run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return where a run starts from, and the path of a user's own encoder."""
-        start = start_of(self.profile, run.method)
+        """Return where a run starts from, and the path of a user's own encoder or of weights from elsewhere."""
+        start, weights = start_of(self.profile, run.method), self.weights_of(run)
+        if weights is not None:
+            return {"initialisation": start, "encoder": pinned(weights)}, {"checkpoint": target_of(weights)}
         if start != SIMCLR:
             return {"initialisation": start, "encoder": None}, {"checkpoint": None}
         encoder = self.encoder(run.dataset)
@@ -229,6 +260,11 @@ class Steps:
             return {"initialisation": start, "encoder": {"id": encoder.id}}, {"checkpoint": None}
         path = self._pretraining(run.dataset)["checkpoint"]
         return {"initialisation": start, "encoder": {"sha256": file_digest(Path(path), "sha256")}}, {"checkpoint": path}
+
+    def weights_of(self, run: Run) -> str | None:
+        """Return the weights of ImageNet that a run starts from, a pointer or a file; None if it starts elsewhere."""
+        starts = start_of(self.profile, run.method) == IMAGENET
+        return self.profile.datasets[run.dataset].imagenet if starts else None
 
     # Which runs
 
@@ -321,18 +357,55 @@ def runs_at(where: Where, methods: Iterable[str], seeds: Iterable[int]) -> list[
     return [Run(method, where.dataset, where.noise, where.rate, seed) for method in methods for seed in seeds]
 
 
+def target_of(source: str) -> str:
+    """Return the file that a pointer pins, relative to the repository; any other source is its own."""
+    return read_pointer(ROOT / source).target.relative_to(ROOT).as_posix() if is_pointer(source) else source
+
+
+def identified(dataset: Dataset, source: str) -> dict[str, Any]:
+    """Return what tells the bytes that a data set is made of from others.
+
+    A folder of photographs need not be there: what it will cost can be planned, and its preparation says what is
+    missing.
+
+    Raises
+    ------
+    SuiteError
+        As :func:`pinned`.
+    """
+    folder = ROOT / source
+    if not is_on_disk(dataset) or is_pointer(source) or folder.is_file():
+        return pinned(source)
+    if not folder.exists():
+        return {"missing": source}
+    return {"sha256": files_digest(folder, dataset.identified_by(folder))}
+
+
 def pinned(source: str) -> dict[str, Any]:
-    """Return the bytes that a source stands for: a ``.dvc`` file's checksum, or that of the user's own file or folder.
+    """Return the bytes that a source stands for: a pointer's checksum, or that of the user's own file or folder.
 
     Raises
     ------
     SuiteError
         If the source does not exist.
     """
-    if source.endswith(".dvc"):
+    if is_pointer(source):
         pointer = read_pointer(ROOT / source)
-        return {"md5": pointer.md5, "size": pointer.size}
+        algorithm, digits = pointer.checksum
+        return {algorithm: digits, "size": pointer.size}
     return {"sha256": content_digest(ROOT / source)}
+
+
+def pinned_matrix(file: str) -> dict[str, str]:
+    """Return the bytes of a user's transition matrix by their checksum.
+
+    Raises
+    ------
+    SuiteError
+        As :func:`emlc.noise.matrix_file.read_matrix`.
+    """
+    read_matrix(ROOT / file)
+    return {"sha256": file_digest(ROOT / file, "sha256")}
 
 
 def _chunks(orders: Sequence[Order], size: int) -> list[Sequence[Order]]:

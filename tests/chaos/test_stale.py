@@ -32,9 +32,12 @@ METHODS = {
 }
 
 
-def profile(**training: float) -> dict:
+def profile(warm_up_epochs: int = 0, **training: float) -> dict:
     tiny = tiny_profile(seeds=[0, 1], seeds_per_job=2, methods=METHODS, checkpoint_minutes=1e-3)
-    digits = {**tiny["datasets"]["digits"], "pretraining": {"epochs": 1, "batch_size": 256, "warm_up_epochs": 0}}
+    digits = {
+        **tiny["datasets"]["digits"],
+        "pretraining": {"epochs": 1, "batch_size": 256, "warm_up_epochs": warm_up_epochs},
+    }
     return {
         **tiny,
         "profile": "embedded",
@@ -43,7 +46,7 @@ def profile(**training: float) -> dict:
     }
 
 
-OLD, NEW = profile(), profile(lr=0.01)
+OLD, NEW = profile(), profile(warm_up_epochs=1, lr=0.01)
 SHOWN = (
     *("results/table1.md", "results/table1.csv", "results/table1.json", "results/compare_table1.json"),
     "results/embedded/figures/convergence_table1.csv",

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from tests.e2e.test_clothes import clothes_profile
+
 pytestmark = pytest.mark.slow
 
 OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -12,7 +14,9 @@ OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:
 
 @pytest.fixture
 def clone(workplace):
-    for path in (workplace.folder / "data" / "digits.npz", workplace.folder / "results", workplace.folder / "dvc.lock"):
+    workplace.write_profile(clothes_profile())
+    data = [workplace.folder / "data" / f"{name}.npz" for name in ("digits", "clothes")]
+    for path in (*data, workplace.folder / "results", workplace.folder / "dvc.lock"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
@@ -25,6 +29,7 @@ def test_repro_twice_and_the_lock_tells_equal_results(clone):
     lock = (clone.folder / "dvc.lock").read_bytes()
     results = clone.folder / "results"
     assert (results / "table1.md").exists()
+    assert (results / "table2.md").exists()
     assert (results / "embedded" / "figures" / "convergence_table1" / "digits_sym-0.5.csv").exists()
     assert "up to date" in clone.run("dvc", "repro", **OFFLINE).stdout
     shown = clone.run("dvc", "metrics", "show", "--md", **OFFLINE).stdout

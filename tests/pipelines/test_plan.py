@@ -10,7 +10,9 @@ from emlc.data.store import save_arrays
 from emlc.records.artefacts import read_json, write_json
 from emlc.records.errors import SuiteError
 from emlc.records.record import FAILED, write_record
+from pipelines import plan as command
 from pipelines.inject import make as make_task
+from pipelines.machine import speed as loop
 from pipelines.plan import main
 from pipelines.planning import plan as planning
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
@@ -227,3 +229,17 @@ def test_orders_are_written_for_machines_without_snakemake(monkeypatch, tmp_path
     assert main(["--config", str(write_yaml(tmp_path / "p.yaml", profile())), "--orders"]) == 0
     orders = sorted(path.parent.name for path in (tmp_path / "results" / "orders").rglob("*.json"))
     assert (orders.count("cells"), orders.count("tasks"), orders.count("encoders")) == (4, 12, 1)
+
+
+def test_the_default_profile_s_time_is_foretold_from_the_last_table_s(tmp_path, monkeypatch, capsys):
+    write_json(tmp_path / "time.json", {"seconds": 600.0, "runs": 210, "cores": 2, "reference_seconds": 0.5})
+    monkeypatch.setattr(command, "TABLE_TIME", tmp_path / "time.json")
+    monkeypatch.setattr(command, "plan", lambda jobs, device, times: [planning.Item("train", "all", 210, 70, 0)])
+    monkeypatch.setattr(loop, "reference_seconds", lambda: 1.0)
+    monkeypatch.setattr(command.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(command, "check_disk", lambda jobs: None)
+    assert main(["--recorded", str(tmp_path)]) == 0
+    line = "70 runs: about 3.3 minutes on 4 cores; the reference loop takes 1.00 s here."
+    assert line in capsys.readouterr().out
+    main(["--recorded", str(tmp_path), "--config", str(PAPER)])
+    assert "reference loop" not in capsys.readouterr().out

@@ -209,6 +209,16 @@ def test_table_2_can_be_printed():
     assert rows_of(page, "Clothing1M")[0] == ["Method", "Accuracy"]
 
 
+def test_clothing1m_s_labels_as_collected_stand_beside_any_noise_of_another_data_set():
+    clothes = {"dataset": "Clothes", "noise_type": "idn-part-dependent", "noise_rate": 0.385, "std": None, "failed": []}
+    content = table([{**clothes, "method": "MLC", "mean": 80.0}], datasets=[{"title": "Clothes"}], methods=["MLC"])
+    page = as_markdown(content, read_published(ROOT / "published" / "table2.csv"))
+    rows = rows_of(page, "Clothes")
+    assert rows[0] == ["Method", "Instance-dep. 38.5%"]
+    place = rows.index(["MLC", "80.00"])
+    assert rows[place + 1 : place + 3] == [["↳ *paper, Clothing1M*", "75.78"], ["↳ *difference*", "(+4.22)"]]
+
+
 def test_headings_tell_rates_apart():
     page = as_markdown(table([cell("MLC", "sym", rate, 50.0) for rate in (0.12, 0.125)]), PUBLISHED)
     header = rows_of(page, "UCI digits")[0]

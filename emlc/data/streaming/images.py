@@ -79,6 +79,10 @@ class StreamedImages:
             asked, decoded = tee(batches)
             self._foreseen[owner] = _Foreseen(asked, self.ahead(decoded))
 
+    def unreadable(self) -> list[str]:
+        """Return the keys of the files that could not be read so far."""
+        return self.broken.names
+
     def ahead(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the images of each of some batches, in turn; the workers are always a few batches ahead.
 

@@ -1,5 +1,7 @@
 """The loop by a scripted method: who is called when, what the history says, divergence, selection, resuming."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,7 +19,8 @@ class Scripted(Method):
     """Says what it is told and notes who called; its logits favour class 0 in even epochs."""
 
     def __init__(self, script=None, steps=2):
-        self.setting, self.epoch, self.first_reported, self.count = None, 0, 0, steps
+        self.setting = SimpleNamespace(noisy=SCORED.validation, clean=SCORED.test)
+        self.epoch, self.first_reported, self.count = 0, 0, steps
         self.student = nn.Flatten()
         self.calls, self.script, self.taken, self.even = [], script or {}, 0, True
 

@@ -39,6 +39,9 @@ def test_what_spreadsheets_and_pandas_add_is_harmless(tmp_path):
         (("asym", 0.4), "Asym. 40%", "Asym. 40%"),
         (("sym-exclusive", 0.125), "Sym-exclusive. 12.5%", "Sym-exclusive. 12.5%"),
         (("human-worst", 0.4021), "Worst 40.21%", "Worst 40.21%"),
+        (("idn-part-dependent", 0.385), "Instance-dep. 38.5%", "Instance-dep. 38.5%"),
+        (("pmd-type2", 0.35), "PMD type 2 35%", "PMD type 2 35%"),
+        (("matrix", 0.25), "Matrix 25%", "Matrix 25%"),
         (("", None), "", "Accuracy"),
     ],
 )

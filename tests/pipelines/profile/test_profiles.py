@@ -15,12 +15,14 @@ from emlc.data import open_dataset
 from emlc.data.cifar import Cifar10
 from emlc.data.cifar_n import read_human_labels
 from emlc.engine.run import method_class, parse_options
-from emlc.judging.cells import read_published
+from emlc.judging.cells import Cell, read_published
 from emlc.models import build_model
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.load import dataset_options, load_profile, start_of, used
+from pipelines.profile.load import checked, dataset_options, load_profile, start_of, used
+from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import said
 from pipelines.profile.places import ROOT
+from pipelines.workflow.jobs import Jobs
 from pipelines.workflow.steps import Steps
 from tests.fixtures import shared_file, torch_reads
 
@@ -28,7 +30,7 @@ PAPER, JPEG, EMBEDDED, HUMAN, HUMAN_JPEG, NEW_METHOD = (
     ROOT / "config" / f"{name}.yaml"
     for name in ("paper", "cifar10-jpeg", "config", "cifarn", "cifar10n-jpeg", "new-method")
 )
-TABLE_1 = ROOT / "published" / "table1.csv"
+TABLE_1, TABLE_2 = (ROOT / "published" / f"table{number}.csv" for number in (1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,25 @@ PUBLISHED = {
     "fasten": {"noisy_weight": 0.5, "threshold": 0.8},
     "emlc-k1": {"look_ahead": 1, "meta_gradient": "fpmg", "corruption": "adversarial", "teacher_lr": 0.02},
     "emlc-k5": {"look_ahead": 5, "meta_gradient": "fpmg", "corruption": "adversarial", "teacher_lr": 0.02},
+    "joint-optim": {"memory_epochs": 10, "prior_weight": 1.2, "entropy_weight": 0.8, "prior": "uniform"},
+    "p-correction": {"label_lr": 600, "compatibility": 0.1, "entropy_weight": 0.8, "certainty": 10},
+    "elr-plus": {"target_momentum": 0.7, "regularisation": 3, "ramp": 0, "mixup_alpha": 1, "average_decay": 0.997},
+    "meta-cleaner": {"set_size": 5, "hidden": 512},
+    "mslg": {"virtual_lr": 0.5, "label_lr": 4000, "entropy_weight": 1, "certainty": 10},
+    "self-learning": {"candidates": 1280, "prototypes": 8, "corrected_weight": 0.5, "percentile": 0.4},
 }
+SHARES = [
+    ("mslc", "warm_up", 120, 79),
+    ("mslc", "warm_up", 15, 10),
+    ("joint-optim", "first_share", 320, 200),
+    ("joint-optim", "update_from", 200, 70),
+    ("p-correction", "warm_up", 320, 70),
+    ("p-correction", "correction", 320, 130),
+    ("elr-plus", "average_ramp", 704, 400),
+    ("mslg", "warm_up", 120, 44),
+    ("self-learning", "warm_up", 15, 1),
+]
+"""Method, option, and how many epochs (steps for ELR+, in hundreds) the share stands for in a run of how many."""
 
 
 def options_of(profile, method):
@@ -110,10 +130,15 @@ def test_hyper_parameters_are_the_published_ones(paper):
         options = options_of(paper, method)
         for key, value in PUBLISHED.get(method, {}).items():
             assert getattr(options, key) == value, (method, key)
-    for epochs, warm_up in [(120, 79), (15, 10)]:  # of the released code, and here
-        assert round(options_of(paper, "mslc").warm_up * epochs) == warm_up
+    for method, option, whole, part in SHARES:
+        assert round(getattr(options_of(paper, method), option) * whole) == part, (method, option)
     for weight in ("ce_weight", "bce_weight", "meta_weight"):
         assert getattr(options_of(paper, "emlc-k5"), weight) == 1.0
+
+
+def test_methods_are_rows_of_the_published_tables(paper):
+    published = {cell.method for table in (TABLE_1, TABLE_2) for cell in read_published(table)}
+    assert {method.label for method in paper.methods.values()} - published == {"Clean only"}
 
 
 def test_jpeg_profile_is_the_cifar10_half_and_a_row_without_simclr(paper, jpeg):
@@ -190,14 +215,60 @@ def test_the_embedded_profile_follows_the_paper_s_recipe_and_scratch_does_not():
 
 
 def test_dvc_plots_every_column_and_method_of_the_embedded_profile():
-    table = load_profile([EMBEDDED]).tables["table1"]
-    methods = load_profile([EMBEDDED]).methods
-    labels = [methods[name].label for name in table.methods or methods]
-    columns = [f"{column.dataset}_{column.noise}-{column.rate}" for column in table.columns]
+    embedded, wanted = load_profile([EMBEDDED]), []
+    for name, table in embedded.tables.items():
+        labels = [embedded.methods[method].label for method in table.methods or embedded.methods]
+        columns = [f"{column.dataset}_{column.noise}-{column.rate}" for column in table.columns]
+        wanted += [(f"results/embedded/figures/convergence_{name}/{column}.csv", labels) for column in columns]
     plots = [plot for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] for plot in entry.values()]
-    shown = [item for plot in plots for item in plot["y"].items()]
-    folder = "results/embedded/figures/convergence_table1"
-    assert shown == [(f"{folder}/{column}.csv", labels) for column in columns]
+    assert [item for plot in plots for item in plot["y"].items()] == wanted
+
+
+def test_dvc_has_a_stage_for_every_table_of_the_embedded_profile():
+    embedded, stages = load_profile([EMBEDDED]), yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert list(stages) == list(embedded.tables)
+    for name, table in embedded.tables.items():
+        assert f"results/{name}.md " in stages[name]["cmd"]
+        data = {f"data/{column.dataset}.npz" for column in table.columns}
+        assert data == {dep for dep in stages[name]["deps"] if dep.startswith("data/")}
+        assert all(name in out for item in stages[name]["outs"] for out in item)
+
+
+def test_table_2_of_the_embedded_profile_has_the_paper_s_rows_on_clothes_and_clean_only():
+    embedded = load_profile([EMBEDDED])
+    table, rows = embedded.tables["table2"], read_published(ROOT / "published" / "table2.csv")
+    labels = [embedded.methods[name].label for name in table.methods]
+    keys = [Cell(label, "").method_key for label in labels if label != "Clean only"]
+    assert keys == [cell.method_key for cell in rows]
+    assert "Clean only" in labels
+    (column,) = table.columns
+    assert (column.dataset, column.noise, column.rate) == ("clothes", "idn-part-dependent", 0.385)
+    clothes = embedded.datasets["clothes"]
+    clean, validation = 10 * clothes.clean_per_class, 10 * clothes.validation_per_class
+    assert (2130 - clean - validation, clean / 2000, validation / 2000) == (2000, 0.05, 0.015)
+
+
+@pytest.mark.parametrize("name", ["fig4", "fig5"])
+def test_figures_can_be_asked_of_table_2_s_column_and_share_its_runs(name):
+    clothes = {"dataset": "clothes", "noise": "idn-part-dependent", "rate": 0.385}
+    figure = {
+        "column": clothes,
+        "methods": ["mlc", "emlc-k1"],
+        "seeds": [0],
+        **({"epochs": 2} if name == "fig5" else {}),
+    }
+    content = read_yaml(EMBEDDED) | {"figures": {name: figure}}
+    jobs = Jobs(checked(content))
+    assert jobs.pages.figure(name).identity["place"]["dataset"] == "Clothes (Fashion-MNIST, part)"
+    tables = {jobs.steps.run(run).id for run in jobs.steps.table_runs("table2")}
+    assert {jobs.steps.run(run).id for run in jobs.steps.figure_runs(name)} <= tables
+
+
+def test_table_1_of_the_embedded_profile_runs_nothing_of_table_2():
+    steps = Steps(load_profile([EMBEDDED]))
+    first, second = ({steps.run(run).id for run in steps.table_runs(name)} for name in ("table1", "table2"))
+    assert (len(first), len(second)) == (10 * 5 * 5, 19 * 5)
+    assert not first & second
 
 
 def test_profile_of_a_new_method_is_the_embedded_one_in_tiny_under_names_of_its_own():

@@ -105,7 +105,7 @@ def repository(tmp_path, monkeypatch):
 
 def forget():
     """Files do not change while a process runs, but here they do."""
-    for cached in (module._imported, module._meaning, module.digest):
+    for cached in (module._imported, module._read, module.digest):
         cached.cache_clear()
 
 

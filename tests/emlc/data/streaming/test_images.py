@@ -9,7 +9,7 @@ from emlc.data.image_files import Broken, Files, check_there, open_rgb
 from emlc.data.key_lists import image_root, read_key_lists, without_prefix
 from emlc.data.streaming.images import StreamedImages
 from emlc.data.streaming.preprocessing import preprocessing
-from emlc.data.streaming.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image
+from emlc.engine.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image
 from emlc.records.errors import SuiteError
 from tests.emlc.data.small_clothing1m import BROKEN, CMYK, GREY, PNG, TRUNCATED, write_clothing1m
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emlc.data.streaming.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image, sampling
+from emlc.engine.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image, sampling
 from emlc.records.errors import SuiteError
 
 SIZES = (9, 30, 12, 50)
@@ -107,7 +107,20 @@ def test_variants_by_name():
         "cut-to-smallest": (cut_to_smallest(LABELS, 7), None),
     }
     for name, (draw, count) in expected.items():
-        assert torch.equal(sampling(name, LABELS, count, 7)(generator()), draw(generator()))
+        variant = sampling(name, LABELS, count, 7)
+        members = variant.members(torch.arange(101))
+        assert torch.equal(members[variant.draw(LABELS[members])(generator())], draw(generator()))
+
+
+def test_of_some_samples_a_pass_holds_those_that_were_kept_or_draws_anew():
+    some = torch.arange(0, 101, 2)
+    once, anew = sampling("balanced-once", LABELS, 32, 7), sampling("balanced-anew", LABELS, 8, 7)
+    assert once.members(some).tolist() == [
+        i for i in balanced_once(LABELS, 32, 7)(generator()).sort().values if i % 2 == 0
+    ]
+    assert torch.equal(anew.members(some), some)
+    drawn = some[anew.draw(LABELS[some])(generator())]
+    assert counts(drawn) == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(

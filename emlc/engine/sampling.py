@@ -15,6 +15,40 @@ Draw = Callable[[torch.Generator], Tensor]
 """Generator, on the device of the labels, to the positions of one pass [L] of int64, L always the same."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """Which samples of a set the passes of a stream go over.
+
+    Attributes
+    ----------
+    kept : Tensor [N] of bool or None
+        Those that were drawn once, before the first pass; None: all.
+    count : int or None
+        Samples that each pass draws anew, each class equally often (:func:`balanced_anew`); None: all.
+    """
+
+    kept: Tensor | None = None
+    count: int | None = None
+
+    def members(self, indices: Tensor) -> Tensor:
+        """Return those of the samples at `indices` [m] that passes may go over."""
+        return indices if self.kept is None else indices[self.kept[indices]]
+
+    def draw(self, labels: Tensor) -> Draw:
+        """Return how a pass over samples with these labels [m] is drawn.
+
+        Raises
+        ------
+        SuiteError
+            If `count` is below the number of classes.
+        """
+        return every_image(labels) if self.count is None else balanced_anew(labels, self.count)
+
+
+WHOLE = Sampling()
+"""All samples in every pass."""
+
+
 def every_image(labels: Tensor) -> Draw:
     """Go over all images (S0: MLNT, MSLG, Self Learning, EMLC)."""
     return lambda generator: _permutation(len(labels), generator)
@@ -40,7 +74,7 @@ def balanced_anew(labels: Tensor, count: int) -> Draw:
 
 def balanced_once(labels: Tensor, count: int, seed: int) -> Draw:
     """Draw `count` images once, as :func:`balanced_anew`, and go over these (S2: ELR+, a `seed` for each network)."""
-    return _kept(_Balanced(labels, _quotas(labels, count)), _seeded(labels, seed))
+    return _over(_once(labels, _quotas(labels, count), seed))
 
 
 def cut_to_smallest(labels: Tensor, seed: int) -> Draw:
@@ -51,13 +85,10 @@ def cut_to_smallest(labels: Tensor, seed: int) -> Draw:
     SuiteError
         If a class below the largest label has no image.
     """
-    sizes = _sizes(labels)
-    if not sizes.all():
-        raise SuiteError(f"class {int(sizes.argmin())} has no image: classes cannot be cut to the size of the smallest")
-    return _kept(_Balanced(labels, torch.full_like(sizes, int(sizes.min()))), _seeded(labels, seed))
+    return _over(_once(labels, _smallest(labels), seed))
 
 
-def sampling(name: str, labels: Tensor, count: int | None, seed: int) -> Draw:
+def sampling(name: str, labels: Tensor, count: int | None, seed: int) -> Sampling:
     """Return a variant by its name.
 
     Parameters
@@ -73,24 +104,29 @@ def sampling(name: str, labels: Tensor, count: int | None, seed: int) -> Draw:
     Raises
     ------
     SuiteError
-        If there is no such variant, or `count` is missing, too much or too small.
+        If there is no such variant, `count` is missing, too much or too small, or a class has no image to be cut to.
     """
     if name not in SAMPLINGS:
         raise SuiteError(f"unknown sampling {name!r}; known: {', '.join(SAMPLINGS)}")
-    if (count is not None) != name.startswith("balanced"):
+    if (count is not None) != (name in COUNTED):
         raise SuiteError(
             f"sampling {name} {'needs the number of images of a pass' if count is None else 'counts itself'}"
         )
     return SAMPLINGS[name](labels, count or 0, seed)
 
 
-SAMPLINGS: Mapping[str, Callable[[Tensor, int, int], Draw]] = {
-    "all": lambda labels, _, __: every_image(labels),
-    "balanced-anew": lambda labels, count, _: balanced_anew(labels, count),
-    "balanced-once": balanced_once,
-    "cut-to-smallest": lambda labels, _, seed: cut_to_smallest(labels, seed),
+def _drawn_anew(labels: Tensor, count: int, _: int) -> Sampling:
+    balanced_anew(labels, count)  # refuses a count that is too small before the first pass
+    return Sampling(count=count)
+
+
+SAMPLINGS: Mapping[str, Callable[[Tensor, int, int], Sampling]] = {
+    "all": lambda _, __, ___: WHOLE,
+    "balanced-anew": _drawn_anew,
+    "balanced-once": lambda labels, count, seed: _keeping(labels, _quotas(labels, count), seed),
+    "cut-to-smallest": lambda labels, _, seed: _keeping(labels, _smallest(labels), seed),
 }
-"""The variants by the name that profiles use: labels, images of a pass and seed to a draw."""
+"""The variants by the name that profiles use: labels, images of a pass and seed to a sampling."""
 
 COUNTED = ("balanced-anew", "balanced-once")
 """Those that are told how many images a pass has."""
@@ -113,14 +149,20 @@ class _Balanced:
         return chosen[_permutation(len(chosen), generator)]
 
 
-def _kept(draw: Draw, generator: torch.Generator) -> Draw:
-    """Go over what another draw gives once, in a new order each time."""
-    chosen = draw(generator).sort().values
-    return lambda later: chosen[_permutation(len(chosen), later)]
+def _once(labels: Tensor, quotas: Tensor, seed: int) -> Tensor:
+    """Return positions that are drawn for good, ascending."""
+    return _Balanced(labels, quotas)(torch.Generator(labels.device).manual_seed(seed)).sort().values
 
 
-def _seeded(labels: Tensor, seed: int) -> torch.Generator:
-    return torch.Generator(labels.device).manual_seed(seed)
+def _over(chosen: Tensor) -> Draw:
+    """Go over the same positions in a new order each time."""
+    return lambda generator: chosen[_permutation(len(chosen), generator)]
+
+
+def _keeping(labels: Tensor, quotas: Tensor, seed: int) -> Sampling:
+    kept = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
+    kept[_once(labels, quotas, seed)] = True
+    return Sampling(kept)
 
 
 def _permutation(count: int, generator: torch.Generator) -> Tensor:
@@ -134,6 +176,13 @@ def _quotas(labels: Tensor, count: int) -> Tensor:
     quotas = torch.full_like(sizes, count // len(sizes))
     quotas[sizes.argsort(descending=True, stable=True)[: count % len(sizes)]] += 1
     return torch.minimum(quotas, sizes)
+
+
+def _smallest(labels: Tensor) -> Tensor:
+    sizes = _sizes(labels)
+    if not sizes.all():
+        raise SuiteError(f"class {int(sizes.argmin())} has no image: classes cannot be cut to the size of the smallest")
+    return torch.full_like(sizes, int(sizes.min()))
 
 
 def _sizes(labels: Tensor) -> Tensor:
