@@ -111,7 +111,17 @@ def _read(file: str) -> tuple[list[ast.Import | ast.ImportFrom], str]:
     for node in nodes:
         if isinstance(node, DOCUMENTED) and _has_docstring(node):
             node.body = node.body[1:]
-    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)], ast.dump(tree)
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)], _text(tree)
+
+
+def _text(node: object) -> str:
+    """Return a syntax tree as text, the same from every Python: fields that newer ones add are empty and left out."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return f"{type(node).__name__}({', '.join(fields)})"
 
 
 def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
