@@ -6,13 +6,12 @@ from emlc.engine.run import method_class, parse_options
 from emlc.judging.cells import read_published
 from emlc.judging.recipes import differences, read_recipes, recipe_of
 from emlc.models import MODELS
-from pipelines.evidence.cells import recipe_of as told
-from pipelines.profile.load import load_profile, start_of, title_of
+from pipelines.profile.load import load_profile, start_of
 from pipelines.profile.places import ROOT
 from pipelines.workflow.steps import Run, Steps
+from tests.pipelines.recipes import CLASSES, run_of, told_of
 
 CONFIG = ROOT / "config"
-CLASSES = {"cifar10": 10, "cifar100": 100}
 RECIPES = read_recipes(ROOT / "published" / "provenance.yaml")
 
 
@@ -24,17 +23,6 @@ def published():
 @pytest.fixture(scope="module")
 def paper():
     return load_profile([CONFIG / "paper.yaml"])
-
-
-def told_of(profile, run):
-    """What a table's JSON would say of a run's recipe."""
-    steps = Steps(profile)
-    order, task = steps.run(run), steps.task_of(run).identity
-    clean, further = ((task[f"{name}_per_class"] or 0) * CLASSES[run.dataset] for name in ("clean", "validation"))
-    entry = profile.methods[run.method]
-    selection = entry.selection or profile.tables["table1"].selection
-    recipe = told({"config": order.identity, "task": {"clean": clean, "validation": further}})
-    return {**recipe, "selection": selection, "noise": run.noise}
 
 
 def test_rows_and_columns_are_those_of_the_paper(published, paper):
@@ -76,7 +64,6 @@ def test_every_method_trains_by_its_own_recipe(published, method):
         "clean_images": clean,
         "validation_images": further,
         "selection": selection,
-        "noise": "sym",
     }
     assert (training.lr, training.milestones or (), training.weight_decay) == (lr, milestones, decay)
     assert (training.momentum, training.nesterov or False) == (0.9, method == "mw-net-wrn")
@@ -94,12 +81,10 @@ def test_the_same_on_cifar_100_but_for_emlc_s_network_and_the_images_per_class(p
 
 def test_every_published_number_is_compared_with_a_run_of_its_recipe(published):
     """But for MLNT's at 20 %, the only one of its row that is a peak."""
-    titles = {title_of(published, name): name for name in CLASSES}
-    labels = {published.methods[name].label: name for name in published.tables["table1"].methods}
     others = {}
     for cell in read_published(ROOT / "published" / "table1.csv"):
-        run = Run(labels[cell.method], titles[cell.dataset], cell.noise_type, cell.noise_rate, 0)
-        found = differences(told_of(published, run), recipe_of(cell, RECIPES))
+        told = {"noise": cell.noise_type, **told_of(published, run_of(published, cell))}
+        found = differences(told, recipe_of(cell, RECIPES))
         if found:
             others[cell.method, cell.dataset, cell.noise_rate] = [one.key for one in found]
     assert others == {("MLNT", "CIFAR-10", 0.2): ["selection"]}
