@@ -1,7 +1,7 @@
 """Every method of `config/published.yaml` trains on the CPU: its own network at full width, one epoch, few images.
 
-`make test` trains on 50 images of 8x8 pixels; ``python -m pytest -m full tests/pipelines/test_published_runs.py`` on 300
-of 32x32, an hour on a slow core.
+`make test` trains on 50 images of 8x8 pixels; ``python -m pytest -m full tests/pipelines/test_published_runs.py`` on
+300 of 32x32, an hour on a slow core.
 """
 
 from typing import Any
