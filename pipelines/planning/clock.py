@@ -1,9 +1,10 @@
 """How long runs and pretrainings take that no record tells of: timed in miniature, or counted and divided by a rate."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from emlc.records.artefacts import canonical_json
 from emlc.records.store import Order
 from pipelines.planning.disk import Images
 from pipelines.planning.rates import Measured, rate_for
@@ -15,6 +16,9 @@ STARTUP_SECONDS = 3.0
 """Of a process: Python, PyTorch, the data, a checkpoint, the record."""
 TIMED_BELOW = 2e9
 """Operations of a step that is timed where it is to run, rather than divided by a rate: small kernels reach none."""
+
+IDLE = ("data", "task", "encoder", "initialisation", "seed", "mean", "std")
+"""Parts of an identity that change nothing about how long it takes."""
 
 
 class Guess(NamedTuple):
@@ -44,12 +48,13 @@ class Clock:
     at_hand: bool
     measured: Sequence[Measured] = ()
     seeds_per_job: int = 1
+    _known: dict[str, Guess] = field(default_factory=dict)
 
     def run(self, order: Order, images: Images) -> Guess:
         """Return how long a run takes."""
         from pipelines.planning.counting import run_work
 
-        found = self._guess(run_work, order, images, order.identity["training"]["batch_size"])
+        found = self._once(run_work, order, images, order.identity["training"]["batch_size"])
         return found._replace(seconds=found.seconds + STARTUP_SECONDS / self.seeds_per_job)
 
     def pretraining(self, order: Order, images: Images) -> Guess:
@@ -58,8 +63,16 @@ class Clock:
         from pipelines.planning.counting import pretraining_work
 
         batch = order.identity["pretraining"].get("batch_size", Recipe.batch_size)
-        found = self._guess(pretraining_work, order, images, batch)
+        found = self._once(pretraining_work, order, images, batch)
         return found._replace(seconds=found.seconds + STARTUP_SECONDS)
+
+    def _once(self, work_of: "Callable[..., Work]", order: Order, images: Images, batch: int) -> Guess:
+        """Return the guess of another order that computes the same, if there was one."""
+        decisive = {name: value for name, value in order.identity.items() if name not in IDLE}
+        key = canonical_json([order.kind, decisive, len(order.identity["mean"]), *images])
+        if key not in self._known:
+            self._known[key] = self._guess(work_of, order, images, batch)
+        return self._known[key]
 
     def _guess(self, work_of: "Callable[..., Work]", order: Order, images: Images, batch: int) -> Guess:
         from pipelines.planning.counting import Scale, core_seconds

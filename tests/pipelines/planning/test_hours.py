@@ -6,7 +6,7 @@ import pytest
 
 from emlc.records.errors import SuiteError
 from pipelines.planning.clock import STARTUP_SECONDS, Clock
-from pipelines.planning.counting import Scale, operations, pretraining_work, run_work, sampled_epochs
+from pipelines.planning.counting import Scale, Work, between, operations, pretraining_work, run_work, sampled_epochs
 from pipelines.planning.disk import Images, images_of
 from pipelines.planning.plan import Times, as_markdown, plan
 from pipelines.planning.rates import CPU_FLOPS, GPU_FLOPS, KERNEL_SECONDS, Measured, Rate, rate_for, read_loops
@@ -88,6 +88,20 @@ def test_a_pretraining_is_two_views_of_every_image_in_every_epoch(tmp_path):
 def test_epochs_are_sampled_from_equal_parts():
     assert sampled_epochs(3) == [0, 1, 2]
     assert sampled_epochs(120) == [7, 22, 37, 52, 67, 82, 97, 112]
+
+
+def test_phases_of_a_run_are_found_without_a_look_at_every_epoch():
+    looked_at = []
+
+    def work_of(epoch):
+        looked_at.append(epoch)
+        return Work(1.0 if epoch < 5 else 3.0, 0.0)
+
+    assert [work.pixels for work in between(range(8), work_of)] == [1, 1, 1, 1, 1, 3, 3, 3]
+    assert len(looked_at) == len(set(looked_at))
+    looked_at.clear()
+    assert between(range(6, 14), work_of) == [Work(3.0, 0.0)] * 8
+    assert sorted(looked_at) == [6, 10, 13]
 
 
 def loops(machine="NVIDIA H100", precision="float32", **changes):
