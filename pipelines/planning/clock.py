@@ -20,6 +20,9 @@ TIMED_BELOW = 2e9
 IDLE = ("data", "task", "encoder", "initialisation", "seed", "mean", "std")
 """Parts of an identity that change nothing about how long it takes."""
 
+LARGEST = 64
+"""Height and width up to which images are no photographs."""
+
 
 class Guess(NamedTuple):
     """How long something takes, and how that was found."""
@@ -75,9 +78,9 @@ class Clock:
         return self._known[key]
 
     def _guess(self, work_of: "Callable[..., Work]", order: Order, images: Images, batch: int) -> Guess:
-        from pipelines.planning.counting import Scale, core_seconds
+        from pipelines.planning.counting import PHOTOGRAPHS, SMALL, Scale, core_seconds, operations
 
-        work = work_of(order.identity, images)
+        work = work_of(order.identity, images, operations, PHOTOGRAPHS if images.side > LARGEST else SMALL)
         epochs = (order.identity.get("training") or order.identity["pretraining"])["epochs"]
         a_step = work.pixels / epochs / max(1, images.training // batch)
         if self.at_hand and not self.on_gpu and a_step < TIMED_BELOW:

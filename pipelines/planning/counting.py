@@ -91,7 +91,11 @@ class Scale(NamedTuple):
     side: int
 
 
-SMALL = Scale(batch=4, side=8)
+SMALL, PHOTOGRAPHS = Scale(batch=4, side=8), Scale(batch=4, side=32)
+"""Where arithmetic is counted; networks for photographs halve them five times."""
+
+IN_MEMORY = {"preprocessing": None, "passes": {"name": "all", "images": None}}
+"""Random images are neither decoded nor chosen among."""
 
 
 def run_work(identity: Mapping[str, Any], images: Images, meter: Meter = operations, scale: Scale = SMALL) -> Work:
@@ -132,7 +136,7 @@ def between(epochs: Sequence[int], work_of: Callable[[int], Work]) -> list[Work]
 def miniature(identity: Mapping[str, Any], scale: Scale) -> Method:
     """Return a run's method in its initial state, on random images: some noisy batches, a clean one."""
     training = {**identity["training"], "batch_size": scale.batch}
-    recipe = build_recipe({**identity, "training": training, "seed": 0})
+    recipe = build_recipe({**identity, **IN_MEMORY, "training": training, "seed": 0})
     arrays = _random(scale.batch * (BATCHES + 1), scale.side, len(identity["mean"]))
     spec = TaskSpec(
         dataset="synthetic",

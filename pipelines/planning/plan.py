@@ -159,7 +159,9 @@ def _guessed(jobs: Jobs, name: str, times: Times, kind: str, order: Order) -> tu
     """Return what the clock says of a run or a pretraining that has to be done."""
     if times.clock is None or sound(order):
         return None, ""
-    return getattr(times.clock, kind)(order, images_of(jobs.profile, name, ROOT))
+    images = images_of(jobs.profile, name, ROOT)
+    a_pass = order.identity.get("passes", {}).get("images")
+    return getattr(times.clock, kind)(order, images._replace(training=a_pass or images.training))
 
 
 def bytes_needed(items: Sequence[Item]) -> int:

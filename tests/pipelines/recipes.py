@@ -16,7 +16,7 @@ def told_of(profile: Profile, run: Run) -> dict[str, Any]:
     steps = Steps(profile)
     order, task = steps.run(run), steps.task_of(run).identity
     clean, further = ((task[f"{name}_per_class"] or 0) * CLASSES[run.dataset] for name in ("clean", "validation"))
-    recipe = recipe_of({"config": order.identity, "task": {"clean": clean, "validation": further}})
+    recipe = recipe_of({"config": order.identity, "task": {"clean": clean, "validation_only": further}})
     return {**recipe, "selection": profile.methods[run.method].selection or profile.tables["table1"].selection}
 
 
