@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Setting, StudentMethod, assign_gradient
+from emlc.engine.contract import Batch, Setting, StudentMethod, assign_gradient, refuse_nesterov
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
@@ -95,6 +95,7 @@ class MLC(StudentMethod):
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)
+        refuse_nesterov(setting.training, "MLC")
         teacher = MetaNet(self.student.feature_dim, setting.num_classes, options, setting.initial)
         self.teacher = teacher.to(setting.device)
         self.teacher_optimiser = torch.optim.Adam(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Setting, StudentMethod, set_learning_rate
+from emlc.engine.contract import Batch, Setting, StudentMethod, refuse_nesterov, set_learning_rate
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
 from emlc.metagrad.forward import FORWARDS
 from emlc.metagrad.meta_scale import META_SCALES
@@ -104,6 +104,7 @@ class EMLC(StudentMethod):
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)
+        refuse_nesterov(setting.training, "EMLC")
         self.noisy = setting.noisy.stream(_images_per_step(setting, options.look_ahead), "weak")
         self.clean = setting.clean.stream(setting.training.batch_size, "auto")
         backbone = FEATURES[options.features](setting, self.student)

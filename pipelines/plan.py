@@ -12,8 +12,10 @@ from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
 from pipelines.machine.cli import Parser, run
 from pipelines.machine.devices import device_name, find_device, use_reproducible_kernels
+from pipelines.planning.clock import Clock
 from pipelines.planning.hours import TABLE_TIME, recorded_times, seconds_here
-from pipelines.planning.plan import as_markdown, as_size, check_disk, plan
+from pipelines.planning.plan import Times, as_markdown, as_size, check_disk, plan
+from pipelines.planning.rates import read_loops
 from pipelines.profile.load import load_profile
 from pipelines.profile.model import Profile
 from pipelines.profile.places import DEFAULT_PROFILE, ROOT
@@ -25,6 +27,9 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("pipelines.plan", description=__doc__)
     parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
     parser.add_argument("--recorded", type=Path, default=ROOT / "results" / "recorded", help="folder of more records")
+    parser.add_argument(
+        "--loops", type=Path, nargs="+", default=[], metavar="JSON", help="speeds that pipelines.bench.loops measured"
+    )
     parser.add_argument("--device", help="as records name it; default: what the profile's device is on this machine")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resolved", action="store_true", help="print the profile with what it is based on, no plan")
@@ -36,16 +41,18 @@ def main(argv: Sequence[str]) -> int:
     elif args.orders:
         Jobs(profile, configfiles=tuple(map(str, args.config))).write_orders()
     else:
-        _print_plan(profile, args.device or _device_here(profile), args.recorded)
+        _print_plan(profile, args.device or _device_here(profile), [*args.loops, args.recorded])
     return 0
 
 
-def _print_plan(profile: Profile, device: str, recorded: Path) -> None:
+def _print_plan(profile: Profile, device: str, recorded: Sequence[Path]) -> None:
     jobs = Jobs(profile)
-    folders = [ROOT / "results" / "runs", ROOT / "results" / "store" / "encoders", recorded]
+    folders = [ROOT / "results" / "runs", ROOT / "results" / "store" / "encoders", recorded[-1]]
     titles = ", ".join(table.title for table in profile.tables.values())
     free = as_size(shutil.disk_usage(ROOT).free)
-    items = plan(jobs, device, recorded_times(folders))
+    on_gpu, at_hand = not device.startswith("cpu"), device == _device_here(profile)
+    clock = Clock(device, on_gpu, at_hand, read_loops(recorded), profile.seeds_per_job)
+    items = plan(jobs, Times(device, recorded_times(folders), clock))
     print(f"{titles} of profile `{profile.profile}` on {device}; {free} of disk free.\n\n{as_markdown(items)}")
     if profile == load_profile() and (ROOT / TABLE_TIME).exists():
         runs = sum(item.to_do for item in items if item.step == "train")

@@ -43,6 +43,7 @@ from emlc.engine.samples import Samples
 from emlc.engine.setting import Setting, Training
 from emlc.engine.state import modes, networks, parts, restored, set_modes, state_of
 from emlc.engine.streams import Batch, Stream
+from emlc.records.errors import SuiteError
 
 __all__ = [
     "Batch",
@@ -53,6 +54,7 @@ __all__ = [
     "StudentMethod",
     "Training",
     "assign_gradient",
+    "refuse_nesterov",
     "set_learning_rate",
     "student_sgd",
 ]
@@ -196,8 +198,18 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
 def student_sgd(student: nn.Module, training: Training) -> ReplacingSGD:
     """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses."""
     return ReplacingSGD(
-        student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+        student.parameters(),
+        lr=training.lr,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        nesterov=training.nesterov,
     )
+
+
+def refuse_nesterov(training: Training, method: str) -> None:
+    """Raise a `SuiteError` for Nesterov momentum, of which a method's look-ahead is not."""
+    if training.nesterov:
+        raise SuiteError(f"{method} looks ahead by heavy-ball momentum only; set training.nesterov to false")
 
 
 def assign_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:

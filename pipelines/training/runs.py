@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from emlc.data.listing import Listing
@@ -181,6 +182,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "effective_rate": task.effective_rate,
         "clean": len(task.clean_labels),
         "validation": len(task.validation_labels),
+        "validation_only": len(np.setdiff1d(task.validation_indices, task.clean_indices)),
         "noisy": len(task.noisy_labels),
         "warnings": list(task.warnings),
     }

@@ -59,6 +59,7 @@ class Pages:
             "name": name,
             "title": table.title,
             "selection": table.selection,
+            "selections": self._selections(methods),
             "seeds": list(profile.seeds),
             "datasets": [{"title": dataset.title, "released": dataset.released} for dataset in datasets],
             "methods": [profile.methods[method].label for method in methods],
@@ -66,6 +67,11 @@ class Pages:
             "runs": self._runs(self.steps.table_runs(name)),
         }
         return self._order("tables", "table", identity)
+
+    def _selections(self, methods: Iterable[str]) -> dict[str, str]:
+        """Return what methods report by that do so otherwise than their table."""
+        entries = [self.steps.profile.methods[name] for name in methods]
+        return {entry.label: entry.selection for entry in entries if entry.selection is not None}
 
     def curves(self, name: str) -> Order:
         """Return the convergence curves of a table's runs."""
@@ -132,7 +138,7 @@ class Pages:
         """
         if where not in self._drawn and where.noise != REAL:
             where = Where(dataset=where.dataset, noise="sym", rate=0.0)
-        return self.steps.task(where, seed, SPLITS[protocol])
+        return self.steps.task(where, seed, self.steps.draw(where)._replace(split=SPLITS[protocol]))
 
     @cached_property
     def _drawn(self) -> frozenset[Where]:

@@ -17,7 +17,7 @@ from pipelines.plan import main
 from pipelines.planning import plan as planning
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.planning.hours import recorded_times
-from pipelines.planning.plan import as_markdown, as_size, bytes_needed, plan
+from pipelines.planning.plan import Times, as_markdown, as_size, bytes_needed, plan
 from pipelines.pretrain import main as pretrain
 from pipelines.profile.load import checked, dataset_options, load_profile
 from pipelines.profile.places import ROOT
@@ -46,7 +46,7 @@ def jobs(tmp_path):
 
 
 def items_of(jobs, times=None, device=GPU):
-    return {(item.step, item.about): item for item in plan(jobs, device, times or {})}
+    return {(item.step, item.about): item for item in plan(jobs, Times(device, times or {}))}
 
 
 def run_of(jobs, method):
@@ -167,18 +167,18 @@ def test_sources_of_one_s_own(tmp_path):
 
 
 def test_what_is_in_the_store_is_not_counted_again(jobs):
-    before = plan(jobs, GPU, {})
+    before = plan(jobs, Times(GPU, {}))
     for method in ("emlc-k5", "cross-entropy"):
         for seed in (0, 1):
             write_run(jobs.steps, run_of(jobs, method)._replace(seed=seed), [50.0])
-    after = plan(jobs, GPU, {})
+    after = plan(jobs, Times(GPU, {}))
     saved = 4 * run_bytes(jobs.steps.run(run_of(jobs, "emlc-k5")).identity["training"], 1_797)
     assert bytes_needed(before) - bytes_needed(after) == saved
     assert [item.to_do for item in after if item.step == "train"] == [4, 4]
 
 
 def test_page_adds_up(jobs):
-    items = [item._replace(seconds=1_800.0) if item.step == "train" else item for item in plan(jobs, GPU, {})]
+    items = [item._replace(seconds=1_800.0) if item.step == "train" else item for item in plan(jobs, Times(GPU, {}))]
     rows = {
         line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
         for line in as_markdown(items).splitlines()
@@ -205,15 +205,17 @@ def test_a_full_disk_is_an_error(monkeypatch, capsys, tmp_path):
     assert "| **all**" in capsys.readouterr().out
 
 
-def test_without_the_device_that_is_asked_for_hours_are_unknown(monkeypatch, capsys):
+def test_without_the_device_that_is_asked_for_hours_are_those_of_a_stated_rate(monkeypatch, capsys, tmp_path):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(10**15))
-    assert main(["--config", str(PAPER)]) == 0
+    file = write_yaml(tmp_path / "profile.yaml", profile(device="cuda"))
+    assert main(["--config", str(file), "--recorded", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "on cuda (none on this machine)" in out
-    assert "unknown" in out.splitlines()[-1]
+    assert "unknown" not in out
+    assert out.count("counted arithmetic at 10 TFLOP/s, 5 µs per kernel (stated)") == 3  # one pretraining, two methods
 
 
 def test_the_resolved_profile_is_one(capsys, tmp_path):

@@ -331,6 +331,13 @@ def test_dry_run_pretrains_only_for_what_starts_from_simclr(checkout):
     assert (jobs["pretrain"], jobs["train"]) == (0, 10)
 
 
+def test_dry_run_of_published_recipes(checkout):
+    jobs, _ = dry_run(checkout, "--configfile", "config/published.yaml")
+    # Methods of one clean budget and sampling share their tasks: 1,000 images, 1 per class, MLC's and FasTEN's.
+    assert (jobs["prepare"], jobs["pretrain"], jobs["inject"], jobs["train"]) == (2, 2, 4 * 45, 8 * 45)
+    assert jobs["table"] == 1
+
+
 def test_dry_run_of_human_noise(checkout):
     jobs, _ = dry_run(checkout, "--configfile", "config/cifarn.yaml", target="results/table_cifarn.md")
     fetches = sorted(rule for rule in jobs if rule.startswith("fetch_"))

@@ -1,5 +1,6 @@
 """One definition of identity: every key of a profile either changes what is made, or is known to change no number."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -21,7 +22,10 @@ INERT = {
     "datasets.digits.options.released": "a date; tables print it",
     "methods.cross-entropy.label": "a name; tables print it",
     "methods.emlc.label": "a name; tables print it",
+    "methods.narrow.label": "a name; tables print it",
+    "methods.cross-entropy.selection": "which of the recorded scores its row prints",
     "variants.faster.label": "a name; ablations print it",
+    "variants.smaller.label": "a name; ablations print it",
     "tables.table1.title": "a name; the table prints it",
     "tables.table1.published": "what the table is compared with",
     "tables.table1.selection": "which of the recorded scores the table prints",
@@ -40,7 +44,26 @@ INERT = {
 }
 """Keys that change no run, and why. What they do change is made anew: the pages' identities hold them."""
 
-TRAINING = {**tiny_profile()["training"], "milestones": [1], "decay": 0.1, "precision": "float32"}
+TRAINING = {
+    **tiny_profile()["training"],
+    "nesterov": False,
+    "milestones": [1],
+    "decay": 0.1,
+    "warm_up_epochs": 1,
+    "warm_up_lr": 0.01,
+    "precision": "float32",
+}
+DATA = {
+    "clean_per_class": 2,
+    "validation_per_class": 1,
+    "crop_padding": 2,
+    "padding": "zero",
+    "auto_augment": "cifar10",
+    "mean": [0.4],
+    "std": [0.5],
+    "model": {"name": "cnn-small", "width": 8},
+}
+ON_DATASET = {"digits": {**DATA, "options": {"teacher_lr": 0.3}, "training": {**TRAINING, "lr": 0.06}}}
 WHERE = {"dataset": "digits", "noise": "asym", "rate": 0.4}
 FULL = tiny_profile(
     mirror="mirror",
@@ -59,7 +82,7 @@ FULL = tiny_profile(
                 "flips": False,
                 "subset": {"train": 100, "test": 50},
             },
-            "validation_per_class": 1,
+            "validation_per_class": 2,
             "padding": "zero",
             "auto_augment": "cifar10",
             "passes": {"name": "balanced-once", "images": 40},
@@ -80,6 +103,7 @@ FULL = tiny_profile(
     initialisation="simclr",
     methods={
         "cross-entropy": {
+            **DATA,
             "label": "Cross-Entropy",
             "implementation": "baselines.cross_entropy",
             "options": {},
@@ -88,11 +112,16 @@ FULL = tiny_profile(
             "order": "reshuffled",
             "split": "balanced",
             "passes": {"name": "balanced-once", "images": 50},
+            "sampling": "per-label",
+            "selection": "best-clean",
         },
         "emlc": {"label": "EMLC", "implementation": "emlc.method", "options": {"look_ahead": 1}},
+        "narrow": {"label": "Narrow", "implementation": "emlc.method", "datasets": ON_DATASET},
     },
     variants={
+        "smaller": {"label": "Smaller", "of": "emlc", "datasets": ON_DATASET},
         "faster": {
+            **DATA,
             "label": "Faster",
             "of": "emlc",
             "implementation": "emlc.method",
@@ -102,14 +131,15 @@ FULL = tiny_profile(
             "order": "reshuffled",
             "split": "balanced",
             "passes": {"name": "balanced-once", "images": 50},
-        }
+            "sampling": "per-label",
+        },
     },
     tables={
         "table1": {
             "title": "Table 1",
             "published": "published/table1.csv",
             "columns": [{**WHERE, "sampling": "per-label"}],
-            "methods": ["cross-entropy", "emlc"],
+            "methods": ["cross-entropy", "emlc", "narrow"],
             "selection": "best-clean",
         }
     },
@@ -136,7 +166,7 @@ FULL = tiny_profile(
         "selection": "best-clean",
         "gradients": ["emlc"],
         "gradient_seeds": [0],
-        "questions": [{"question": "Faster?", "reference": "emlc", "variants": ["faster"]}],
+        "questions": [{"question": "Faster?", "reference": "emlc", "variants": ["faster", "smaller"]}],
     },
 )
 
@@ -182,6 +212,15 @@ NOT_WALKED = {
     "figures.fig5.column.dataset": "there is one data set",
     "fidelity.column.dataset": "there is one data set",
     "ablations.column.dataset": "there is one data set",
+    **{
+        f"{place}training.{key}": "does not go with milestones; see the test below"
+        for place in ("", "methods.narrow.", "methods.narrow.datasets.digits.", "variants.smaller.")
+        for key in ("schedule", "final_lr")
+    },
+    **{
+        f"variants.smaller.datasets.digits.training.{key}": "does not go with milestones; see the test below"
+        for key in ("schedule", "final_lr")
+    },
 }
 
 
@@ -284,6 +323,8 @@ def _generic(key: str) -> str:
     parts = key.split(".")
     if parts[0] in NAMED:
         del parts[1]
+    if "datasets" in parts[1:]:
+        del parts[2]  # that of a method
     return ".".join(part for part in parts if not part.isdigit())
 
 
@@ -309,6 +350,30 @@ def test_human_labels_and_checkpoints_of_one_s_own_are_part_of_it(tmp_path):
     first = made(profile)["runs"]
     encoder.write_bytes(b"two")
     assert not first & made(profile)["runs"]
+
+
+PLACES = ("training", "methods.emlc.training", "variants.smaller.datasets.digits.training")
+SCHEDULES = ({}, {"schedule": "constant"}, {"schedule": "cosine"}, {"schedule": "cosine", "final_lr": 0.001})
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_schedule_is_another_training(place):
+    runs = [frozenset(made(with_training(place, {"milestones": [], **schedule}))["runs"]) for schedule in SCHEDULES]
+    assert len(set(runs)) == len(SCHEDULES)
+
+
+def with_training(place: str, change: dict[str, Any]) -> dict[str, Any]:
+    """The full profile with a change of one of its trainings, and no milestones but there."""
+    *path, last = place.split(".")
+    profile = copy.deepcopy(FULL)
+    for entry in (profile, *profile["methods"].values(), *profile["variants"].values()):
+        for training in (entry.get("training", {}), entry.get("datasets", {}).get("digits", {}).get("training", {})):
+            training.pop("milestones", None)
+    block = profile
+    for name in path:
+        block = block[name]
+    block[last] = {**block.get(last, {}), **change}
+    return profile
 
 
 def test_two_profiles_that_ask_for_the_same_share_their_runs():
