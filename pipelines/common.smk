@@ -19,8 +19,9 @@ use_this_interpreter()
 try:
     PROFILE = profile_of(config, workflow.overwrite_configfiles)
     JOBS = Jobs(PROFILE, configfiles=tuple(map(str, workflow.overwrite_configfiles)))
-    JOBS.write_orders()
-    JOBS.refresh_views()
+    if workflow.is_main_process:  # a job of a cluster reads these files again, and is given its order
+        JOBS.write_orders()
+        JOBS.refresh_views()
 except SuiteError as error:
     raise WorkflowError(str(error)) from None
 
@@ -45,3 +46,10 @@ def reads(kind):
 
 
 GPU = int(PROFILE.device != "cpu")
+# Of no account to the machine that submits jobs to a cluster; folders of a million images are not.
+QUICK_TO_PREPARE = all(data.kind != "image-folder" for data in PROFILE.datasets.values())
+
+
+def all_cores(wildcards):
+    """The cores that Snakemake was given; on a cluster there is no such number, and its profile says how many."""
+    return workflow.cores

@@ -305,6 +305,7 @@ class Profile(Block):
     protocol: Literal["paper", "released"]
     seeds: Seeds
     seeds_per_job: Annotated[Whole, Field(ge=1, le=16)] = 1
+    cells_per_job: Count = 1
     checkpoint_minutes: Positive = 10
     device: Literal["auto", "cpu", "cuda"]
     threads: Count

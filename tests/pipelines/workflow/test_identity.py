@@ -14,6 +14,7 @@ from tests.tiny import tiny_profile
 INERT = {
     "profile": "a name; tables print it",
     "seeds_per_job": "which runs share a process",
+    "cells_per_job": "which runs share a process",
     "checkpoint_minutes": "when a checkpoint is written",
     "mirror": "where verified bytes come from",
     "loader_workers": "who decodes images that stay on disk",
@@ -44,6 +45,7 @@ TRAINING = {**tiny_profile()["training"], "milestones": [1], "decay": 0.1, "prec
 WHERE = {"dataset": "digits", "noise": "asym", "rate": 0.4}
 FULL = tiny_profile(
     mirror="mirror",
+    cells_per_job=2,
     checkpoint_minutes=5,
     loader_workers=1,
     seeds=[0, 1],
@@ -238,7 +240,7 @@ def made(profile: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-UNSEEN = ("seeds_per_job", "checkpoint_minutes", "mirror", "loader_workers")
+UNSEEN = ("seeds_per_job", "cells_per_job", "checkpoint_minutes", "mirror", "loader_workers")
 """Keys of how the work is done."""
 
 NUMBERS = ("runs", "probes", "encoders")
