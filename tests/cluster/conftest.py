@@ -12,7 +12,7 @@ import pytest
 
 from emlc.records.record import read_record
 from tests.cluster import halting
-from tests.cluster.daemons import missing, output_of, running_cluster, wait_for
+from tests.cluster.daemons import WITH_US, missing, output_of, running_cluster, wait_for
 from tests.e2e.conftest import Workplace, copy_of_the_repository, tiny_profile
 
 TABLE = "results/table1.csv"
@@ -25,6 +25,13 @@ class Job(NamedTuple):
     id: str
     state: str
     node: str
+
+
+class Home(NamedTuple):
+    """The table as one machine makes it, and how long that takes here."""
+
+    table: bytes
+    seconds: float
 
 
 class Submitter(Workplace):
@@ -40,7 +47,7 @@ class Submitter(Workplace):
     def launch(self, *arguments: str) -> None:
         """Start the workflow."""
         self.started = time.monotonic()
-        command = ["snakemake", "--profile", "profiles/slurm", *arguments, "--", TABLE]
+        command = [*WITH_US, "KILL", "snakemake", "--profile", "profiles/slurm", *arguments, "--", TABLE]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment(), stdout=log, stderr=log, start_new_session=True
@@ -61,7 +68,7 @@ class Submitter(Workplace):
         """Wait until one training waits (:mod:`tests.cluster.halting`) and all others are done; return its job."""
         file = self.folder / halting.WAITING
         wait_for(file.exists, "the training to halt", self.log.read_text, 600)
-        wait_for(lambda: self.count("COMPLETED") == 1, "the other training", self.log.read_text, 600)
+        wait_for(lambda: self.count("COMPLETED") >= 1, "the other training", self.log.read_text, 600)
         return next(job for job in self.jobs() if job.id == file.read_text())
 
     def count(self, state: str) -> int:
@@ -79,6 +86,10 @@ class Submitter(Workplace):
         """The records, as they are."""
         runs = self.folder / "results" / "runs"
         return {path.relative_to(self.folder): path.read_bytes() for path in runs.glob("[0-9a-f]*/record.json")}
+
+    def begun(self) -> int:
+        """How often a run of the method that halts began at its beginning."""
+        return len((self.folder / halting.BEGUN).read_text().splitlines())
 
     def resumed(self) -> list[int]:
         """How often each run went on from a checkpoint, least first."""
@@ -119,8 +130,9 @@ def at_home(cluster, tmp_path_factory):
     place = Workplace(clone(tmp_path_factory.mktemp("home") / "clone"))
     started = time.monotonic()
     place.snakemake(TABLE)
-    TOLD.append(f"one machine: {time.monotonic() - started:.0f} s")
-    return (place.folder / TABLE).read_bytes()
+    seconds = time.monotonic() - started
+    TOLD.append(f"one machine: {seconds:.0f} s")
+    return Home((place.folder / TABLE).read_bytes(), seconds)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -16,13 +16,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ETC = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
 PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sacctmgr", "sbatch", "srun")
 NODES = ("n1", "n2", "n3", "n4", "n5")
-WITH_US = ("setpriv", "--pdeathsig", "TERM")
-"""A daemon ends with the tests, however they end."""
+WITH_US = ("setpriv", "--pdeathsig")
+"""A process ends with the tests, however they end, by the signal that follows."""
 
 GRACE = 20
 """Seconds that a preempted job has to end by itself."""
@@ -102,7 +103,7 @@ class Daemons:
         self.folder = folder
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, *command: str, ready: Callable[[], bool] = lambda: True, **options: str) -> None:
+    def start(self, name: str, *command: str, ready: Callable[[], bool] = lambda: True, **options: Any) -> None:
         """Start a process and wait until it is ready."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(

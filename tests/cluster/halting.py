@@ -1,7 +1,8 @@
 """EMLC that waits, where a file says so, for what a test does to it; copied into a clone's ``baselines/``.
 
-Each line of the file is a number of steps: a process takes so many, strikes the line out, and waits until it is asked to
-stop. The numbers that it trains are those of EMLC, whatever happens to it.
+Each line of the file is a number of steps: a process takes so many, strikes the line out, and waits until it is asked
+to stop. The numbers that it trains are those of EMLC, whatever happens to it. A second file gets a line from every run
+that begins at its beginning.
 """
 
 import os
@@ -15,6 +16,7 @@ from emlc.method import EMLC
 from emlc.records.artefacts import write_text
 
 HALTS = Path("halts")
+BEGUN = Path("begun")
 WAITING = Path("waiting")
 """There while a process waits; holds the number of its job."""
 
@@ -23,6 +25,12 @@ _taken = 0
 
 class HaltingEMLC(EMLC):
     """The method."""
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        if epoch == 0:
+            with BEGUN.open("a") as file:
+                file.write("a run\n")
 
     def step(self) -> dict[str, Tensor]:
         told = super().step()

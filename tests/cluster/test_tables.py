@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -10,7 +12,7 @@ import pytest
 
 from tests.cluster import halting
 from tests.cluster.conftest import TABLE, Job, Submitter, clone
-from tests.cluster.daemons import Daemons, output_of
+from tests.cluster.daemons import Daemons
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +24,12 @@ def test_undisturbed(at_home, tmp_path):
     place = Submitter(clone(tmp_path / "clone"))
     place.launch()
     place.finish("undisturbed")
-    assert (place.folder / TABLE).read_bytes() == at_home
+    assert (place.folder / TABLE).read_bytes() == at_home.table
     assert [job.state for job in place.jobs()] == ["COMPLETED"] * 2
     assert place.resumed() == [0] * 4
     told = place.log.read_text()
     assert not re.search("warning|error|deprecat", told, re.IGNORECASE), told
-    assert {rule for rule in re.findall(r"^rule (\w+):", told, re.MULTILINE)} == {"train"}
+    assert set(re.findall(r"^rule (\w+):", told, re.MULTILINE)) == {"train"}
 
 
 class Disaster(NamedTuple):
@@ -37,7 +39,7 @@ class Disaster(NamedTuple):
     halts: tuple[int, ...]
     strike: Callable[[Job, Daemons], None]
     states: tuple[str, ...]
-    arguments: tuple[str, ...] = ()
+    minutes: int | None = None
 
 
 def cancel(job: Job, daemons: Daemons) -> None:
@@ -62,35 +64,59 @@ def nothing(job: Job, daemons: Daemons) -> None:
     """The wall time is enough."""
 
 
-SHORT = ("--set-resources", "train:runtime=1", "train:slurm_extra='--signal=TERM@10'")
 DISASTERS = {
-    "wall time too short": Disaster("normal", (STEPS + 7, 5), nothing, ("COMPLETED", "FAILED", "FAILED"), SHORT),
     "job cancelled": Disaster("normal", (STEPS + 7,), cancel, ("CANCELLED", "COMPLETED")),
     "node dead": Disaster("frail", (STEPS + 7,), cut_power, ("COMPLETED", "NODE_FAIL")),
     "job preempted": Disaster("spare", (STEPS + 7,), preempt, ("COMPLETED", "FAILED")),
+    "wall time too short": Disaster("normal", (STEPS + 7, 5), nothing, ("COMPLETED", "FAILED", "FAILED"), minutes=1),
 }
 
 
+class Struck(NamedTuple):
+    """A clone to one of whose jobs something happened, and the records that it had before."""
+
+    place: Submitter
+    done: dict[Path, bytes]
+
+
 @pytest.fixture(scope="module")
-def submitted(at_home, tmp_path_factory):
-    """A clone for each disaster, all submitted at once: most of their time is waiting."""
-    places = {}
-    for name, disaster in DISASTERS.items():
-        folder = clone(tmp_path_factory.mktemp("disaster") / "clone")
-        (folder / halting.HALTS).write_text("\n".join(map(str, disaster.halts)))
-        places[name] = Submitter(folder, disaster.partition)
-        places[name].launch(*disaster.arguments)
-    return places
+def struck(at_home, cluster, tmp_path_factory):
+    """A clone for each disaster, all submitted and then struck, one after the other: most of their time is waiting."""
+    places = {name: submitted(tmp_path_factory.mktemp("disaster"), name, at_home.seconds) for name in DISASTERS}
+    found = {}
+    for name, place in places.items():
+        job = place.halted()
+        found[name] = Struck(place, place.runs())
+        DISASTERS[name].strike(job, cluster)
+    yield found
+    for place in places.values():
+        place.process.kill()
+
+
+def submitted(folder: Path, name: str, seconds_at_home: float) -> Submitter:
+    disaster = DISASTERS[name]
+    place = Submitter(clone(folder / "clone"), disaster.partition)
+    (place.folder / halting.HALTS).write_text("\n".join(map(str, disaster.halts)))
+    place.launch(*limit(disaster.minutes, seconds_at_home))
+    return place
+
+
+def limit(minutes: int | None, seconds_at_home: float) -> tuple[str, ...]:
+    """Return the arguments for a wall time, longer where so little as starting takes long."""
+    if minutes is None:
+        return ()
+    runtime = minutes + int(seconds_at_home // 40)
+    return ("--set-resources", f"train:runtime={runtime}", "train:slurm_extra='--signal=TERM@10'")
 
 
 @pytest.mark.parametrize("name", DISASTERS)
-def test_same_table_and_no_run_trained_twice(name, submitted, at_home, cluster):
-    place, disaster = submitted[name], DISASTERS[name]
-    job, done = place.halted(), place.runs()
-    disaster.strike(job, cluster)
+def test_same_table_and_no_run_trained_twice(name, struck, at_home):
+    (place, done), disaster = struck[name], DISASTERS[name]
     place.finish(name)
-    assert (place.folder / TABLE).read_bytes() == at_home
-    assert sorted(job.state for job in place.jobs()) == sorted(("COMPLETED", *disaster.states))
-    # The run at hand went on, every time; the others were not touched.
-    assert place.resumed() == [0, 0, 0, len(disaster.halts)]
+    assert (place.folder / TABLE).read_bytes() == at_home.table
+    # On a slow machine a wall time ends more jobs than those that wait for it.
+    assert Counter(("COMPLETED", *disaster.states)) <= Counter(job.state for job in place.jobs())
+    assert place.begun() == 2
+    assert place.resumed()[:3] == [0] * 3
+    assert place.resumed()[3] >= len(disaster.halts)
     assert {path: place.runs()[path] for path in done} == done
