@@ -105,16 +105,13 @@ class Daemons:
 
     def start(self, name: str, *command: str, ready: Callable[[], bool] = lambda: True, **options: Any) -> None:
         """Start a process and wait until it is ready."""
+        options |= {"stdin": subprocess.DEVNULL, "start_new_session": True}
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                [*WITH_US, *command],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                **options,
-            )
-        wait_for(ready, f"{name}: {' '.join(command)}", self.tail)
+            process = subprocess.Popen([*WITH_US, "TERM", *command], stdout=log, stderr=log, **options)
+        self.running[name] = process
+        wait_for(lambda: ready() or process.poll() is not None, " ".join(command), self.tail)
+        if process.poll() is not None:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}\n{self.tail()}")
 
     def kill(self, name: str) -> None:
         """End a process as a power cut does."""

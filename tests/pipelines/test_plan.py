@@ -15,8 +15,9 @@ from pipelines.inject import make as make_task
 from pipelines.machine import speed as loop
 from pipelines.plan import main
 from pipelines.planning import plan as planning
+from pipelines.planning.batches import as_line, batches
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
-from pipelines.planning.hours import recorded_times
+from pipelines.planning.hours import recorded_times, run_key
 from pipelines.planning.plan import as_markdown, as_size, bytes_needed, plan
 from pipelines.pretrain import main as pretrain
 from pipelines.profile.load import checked, dataset_options, load_profile
@@ -175,6 +176,23 @@ def test_what_is_in_the_store_is_not_counted_again(jobs):
     saved = 4 * run_bytes(jobs.steps.run(run_of(jobs, "emlc-k5")).identity["training"], 1_797)
     assert bytes_needed(before) - bytes_needed(after) == saved
     assert [item.to_do for item in after if item.step == "train"] == [4, 4]
+
+
+def test_line_of_jobs(jobs, tmp_path):
+    assert as_line(batches(jobs), GPU, {}) == (
+        "Trainings: 12 runs in 4 jobs of up to 3 (seeds_per_job, cells_per_job), of unknown length."
+    )
+    grouped = Jobs(checked(profile(seeds_per_job=3, cells_per_job=2)), tmp_path / "results")
+    hours = {"cross-entropy": 0.5, "emlc-k5": 1.0}
+    runs = {method: jobs.steps.run(run_of(jobs, method)) for method in hours}
+    times = {run_key("UCI digits", GPU, run.identity): 3600 * hours[method] / 2 for method, run in runs.items()}
+    assert as_line(batches(grouped), GPU, times) == (
+        "Trainings: 12 runs in 2 jobs of up to 6 (seeds_per_job, cells_per_job), the longest of 6.00 hours."
+    )
+    write_run(jobs.steps, run_of(jobs, "emlc-k5"), [50.0])
+    assert "11 runs in 2 jobs of up to 6 (seeds_per_job, cells_per_job), the longest of 5.00" in as_line(
+        batches(grouped), GPU, times
+    )
 
 
 def test_page_adds_up(jobs):
