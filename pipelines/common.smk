@@ -1,10 +1,12 @@
 # The profile, its jobs (pipelines/workflow/jobs.py), and what the rules look up in them.
 
+import os
 import re
 
 from snakemake.exceptions import WorkflowError
 
 from emlc.records.errors import SuiteError
+from emlc.records.store import LATENCY
 from pipelines.machine.environment import use_this_interpreter
 from pipelines.planning.plan import check_disk, check_sources
 from pipelines.profile.load import profile_of
@@ -18,6 +20,7 @@ use_this_interpreter()
 
 try:
     PROFILE = profile_of(config, workflow.overwrite_configfiles)
+    os.environ[LATENCY] = str(PROFILE.latency_seconds)
     JOBS = Jobs(PROFILE, configfiles=tuple(map(str, workflow.overwrite_configfiles)))
     if workflow.is_main_process:  # a job of a cluster reads these files again, and is given its order
         JOBS.write_orders()

@@ -1,5 +1,6 @@
 """Whatever happens to its jobs, a cluster makes the table that one machine makes, byte for byte."""
 
+import contextlib
 import re
 import subprocess
 from collections import Counter
@@ -55,9 +56,11 @@ def preempt(job: Job, daemons: Daemons) -> None:
 def cut_power(job: Job, daemons: Daemons) -> None:
     """The node's daemon and all that it runs are gone at once."""
     daemons.kill(job.node)
-    steps = [each for each in psutil.process_iter() if re.match(rf"slurmstepd: \[{job.id}\.", " ".join(each.cmdline()))]
-    for each in [*steps, *(child for step in steps for child in step.children(recursive=True))]:
-        each.kill()
+    for process in psutil.process_iter(["cmdline"]):
+        if re.match(rf"slurmstepd: \[{job.id}\.", " ".join(process.info["cmdline"] or ())):
+            for each in (process, *process.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
 
 
 def nothing(job: Job, daemons: Daemons) -> None:
@@ -83,14 +86,17 @@ class Struck(NamedTuple):
 def struck(at_home, cluster, tmp_path_factory):
     """A clone for each disaster, all submitted and then struck, one after the other: most of their time is waiting."""
     places = {name: submitted(tmp_path_factory.mktemp("disaster"), name, at_home.seconds) for name in DISASTERS}
-    found = {}
-    for name, place in places.items():
-        job = place.halted()
-        found[name] = Struck(place, place.runs())
-        DISASTERS[name].strike(job, cluster)
-    yield found
-    for place in places.values():
-        place.process.kill()
+    try:
+        yield {name: strike(DISASTERS[name], place, cluster) for name, place in places.items()}
+    finally:
+        for place in places.values():
+            place.process.kill()
+
+
+def strike(disaster: Disaster, place: Submitter, daemons: Daemons) -> Struck:
+    job, done = place.halted(), place.runs()
+    disaster.strike(job, daemons)
+    return Struck(place, done)
 
 
 def submitted(folder: Path, name: str, seconds_at_home: float) -> Submitter:
