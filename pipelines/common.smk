@@ -50,7 +50,7 @@ def reads(kind):
 
 GPU = int(PROFILE.device != "cpu")
 # Of no account to the machine that submits jobs to a cluster; folders of a million images are not.
-QUICK_TO_PREPARE = all(data.kind != "image-folder" for data in PROFILE.datasets.values())
+QUICK_TO_PREPARE = all(not data.kind.endswith(("-folder", "1m")) for data in PROFILE.datasets.values())
 
 
 def all_cores(wildcards):
