@@ -10,16 +10,19 @@ import yaml
 
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
-from pipelines.machine.cli import Parser, run
+from pipelines.machine.cli import Parser, at_least, run
 from pipelines.machine.devices import device_name, find_device, use_reproducible_kernels
+from pipelines.planning.batches import as_line, batches
 from pipelines.planning.clock import Clock
 from pipelines.planning.hours import TABLE_TIME, recorded_times, seconds_here
-from pipelines.planning.plan import Times, as_markdown, as_size, check_disk, plan
+from pipelines.planning.plan import Times, as_markdown, as_size, check_disk, plan, run_seconds
 from pipelines.planning.rates import read_loops
 from pipelines.profile.load import load_profile
 from pipelines.profile.model import Profile
 from pipelines.profile.places import DEFAULT_PROFILE, ROOT
 from pipelines.workflow.jobs import Jobs
+
+GROUPING = {"seeds_per_job": "seeds that one job trains", "cells_per_job": "cells of a method that one job trains"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,11 +34,14 @@ def main(argv: Sequence[str]) -> int:
         "--loops", type=Path, nargs="+", default=[], metavar="JSON", help="speeds that pipelines.bench.loops measured"
     )
     parser.add_argument("--device", help="as records name it; default: what the profile's device is on this machine")
+    for name, meaning in GROUPING.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=at_least(1), help=f"{meaning}; default: the profile's")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resolved", action="store_true", help="print the profile with what it is based on, no plan")
     what.add_argument("--orders", action="store_true", help="write all steps' orders, for machines without Snakemake")
     args = parser.parse_args(argv)
-    profile = load_profile(args.config)
+    grouping = {name: vars(args)[name] for name in GROUPING if vars(args)[name]}
+    profile = load_profile(args.config).model_copy(update=grouping)
     if args.resolved:
         print(yaml.safe_dump(profile.model_dump(mode="json", exclude_unset=True), sort_keys=False), end="")
     elif args.orders:
@@ -52,8 +58,10 @@ def _print_plan(profile: Profile, device: str, recorded: Sequence[Path]) -> None
     free = as_size(shutil.disk_usage(ROOT).free)
     on_gpu, at_hand = not device.startswith("cpu"), device == _device_here(profile)
     clock = Clock(device, on_gpu, at_hand, read_loops(recorded), profile.seeds_per_job)
-    items = plan(jobs, Times(device, recorded_times(folders), clock))
-    print(f"{titles} of profile `{profile.profile}` on {device}; {free} of disk free.\n\n{as_markdown(items)}")
+    times = Times(device, recorded_times(folders), clock)
+    items = plan(jobs, times)
+    print(f"{titles} of profile `{profile.profile}` on {device}; {free} of disk free.")
+    print(f"{as_line(batches(jobs), lambda run: run_seconds(jobs, run, times)[0])}\n\n{as_markdown(items)}")
     if profile == load_profile() and (ROOT / TABLE_TIME).exists():
         runs = sum(item.to_do for item in items if item.step == "train")
         print(f"\n{_time_here(read_json(ROOT / TABLE_TIME), runs)}")

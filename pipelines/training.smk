@@ -1,4 +1,5 @@
 # Prepared arrays -> encoders; tasks -> runs, in cells of several seeds; runs under observation -> probes.
+# `exec`: a shell between Snakemake and the training would die of a scheduler's SIGTERM before the checkpoint is written.
 
 
 rule pretrain:
@@ -13,7 +14,7 @@ rule pretrain:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.pretrain {input.order:q} > {log:q} 2>&1"
+        "exec python -m pipelines.pretrain {input.order:q} > {log:q} 2>&1"
 
 
 rule train:
@@ -28,7 +29,7 @@ rule train:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.train {input.order:q} > {log:q} 2>&1"
+        "exec python -m pipelines.train {input.order:q} > {log:q} 2>&1"
 
 
 rule probe:
@@ -43,4 +44,4 @@ rule probe:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.probe {input.order:q} > {log:q} 2>&1"
+        "exec python -m pipelines.probe {input.order:q} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ from emlc.records.errors import SuiteError
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+SLURM_JOB = "SLURM_JOB_ID"
 
 _held: dict[Path, FileLock] = {}
 
@@ -41,7 +42,8 @@ def slots_folder() -> Path:
 def take_slot(names: Sequence[str], folder: Path | None = None) -> int:
     """Take a free device for the rest of this process's life, waiting while all are busy.
 
-    A process that holds one of the devices already gets the same again.
+    A process that holds one of the devices already gets the same again. The only one that SLURM gave to a job is the
+    job's, whether SLURM gave it to others, too, or not: no lock then.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def take_slot(names: Sequence[str], folder: Path | None = None) -> int:
     SuiteError
         If the lock files cannot be written.
     """
+    if len(names) == 1 and SLURM_JOB in os.environ:
+        return 0
     files = [(folder or slots_folder()) / f"{name}.lock" for name in names]
     position = _held_or_free(files)
     if position is None:

@@ -145,10 +145,17 @@ def _run_items(jobs: Jobs, name: str, runs: Sequence[Run], times: Times) -> list
 def _run_item(jobs: Jobs, name: str, runs: Sequence[Run], times: Times) -> Item:
     title, orders = title_of(jobs.profile, name), [jobs.steps.run(run) for run in runs]
     training = orders[0].identity["training"]
-    recorded = times.recorded.get(run_key(title, times.device, orders[0].identity))
-    taken = _recorded(recorded, training["epochs"]) if recorded else _guessed(jobs, name, times, "run", orders[0])
     size = run_bytes(training, dataset_sizes(jobs.profile, name, ROOT).images)
-    return _item("train", f"{title}: {jobs.profile.method(runs[0].method).label}", orders, size, taken)
+    about = f"{title}: {jobs.profile.method(runs[0].method).label}"
+    return _item("train", about, orders, size, run_seconds(jobs, orders[0], times))
+
+
+def run_seconds(jobs: Jobs, run: Order, times: Times) -> tuple[float | None, str]:
+    """Return how long a run takes (None if nothing tells), and how that is known."""
+    recorded = times.recorded.get(run_key(run.about["title"], times.device, run.identity))
+    if recorded:
+        return _recorded(recorded, run.identity["training"]["epochs"])
+    return _guessed(jobs, run.about["dataset"], times, "run", run)
 
 
 def _recorded(per_epoch: float, epochs: int) -> tuple[float, str]:

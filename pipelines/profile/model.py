@@ -352,7 +352,9 @@ class Profile(Block):
     protocol: Literal["paper", "released"]
     seeds: Seeds
     seeds_per_job: Annotated[Whole, Field(ge=1, le=16)] = 1
+    cells_per_job: Count = 1
     checkpoint_minutes: Positive = 10
+    latency_seconds: NotNegative = 0
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
     loader_workers: Annotated[Whole, Field(ge=0)] = 2

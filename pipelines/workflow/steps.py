@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
@@ -28,6 +28,8 @@ from pipelines.profile.model import IMAGENET, SIMCLR, Model, Profile, Where, sai
 from pipelines.profile.places import ROOT
 from pipelines.workflow.folders import content_digest, files_digest
 from pipelines.workflow.sources import digest
+
+T = TypeVar("T")
 
 MAPPED = ("asym",)
 """Noise kinds that a data set's class map decides."""
@@ -331,20 +333,34 @@ class Steps:
     def cells(self) -> dict[str, Order]:
         """The jobs that train the profile's runs: run id -> the cell that trains it, each run in one cell only.
 
-        Seeds of one cell train in one process, `seeds_per_job` at a time; those of the tables come first and by
-        themselves, so that a table trains nothing that only a figure asks for.
+        Seeds of one place train in one process, `seeds_per_job` at a time, and so do `cells_per_job` such groups of one
+        method on one data set. Those of the tables come first, each table's own by themselves, so that a table trains
+        nothing that only another one or a figure asks for.
         """
-        tables = {self.run(run).id for name in self.profile.tables for run in self.table_runs(name)}
-        groups: dict[tuple[Any, ...], dict[str, Order]] = {}
+        cells: dict[str, Order] = {}
+        for alike in self._alike().values():
+            for chunks in _chunks(alike, self.profile.cells_per_job):
+                orders = [order for chunk in chunks for order in chunk]
+                cells |= dict.fromkeys((order.id for order in orders), self._cell(orders))
+        return cells
+
+    def _alike(self) -> dict[tuple[Any, ...], list[Sequence[Order]]]:
+        """Return the groups of seeds that may share a process: those of a method, a data set and the same tables."""
+        tables: dict[str, tuple[str, ...]] = {}
+        for name in self.profile.tables:
+            for run in self.table_runs(name):
+                tables[self.run(run).id] = (*tables.get(self.run(run).id, ()), name)
+        places: dict[tuple[Any, ...], dict[str, Order]] = {}
         for run in self.all_runs():
             order = self.run(run)
-            groups.setdefault((run[:-1], order.id in tables), {})[order.id] = order
-        cells: dict[str, Order] = {}
-        for group in groups.values():
-            new = [order for order in group.values() if order.id not in cells]
-            for chunk in _chunks(new, self.profile.seeds_per_job):
-                cells |= dict.fromkeys((order.id for order in chunk), self._cell(chunk))
-        return cells
+            places.setdefault((*run[:-1], tables.get(order.id)), {})[order.id] = order
+        alike: dict[tuple[Any, ...], list[Sequence[Order]]] = {}
+        seen: set[str] = set()
+        for (method, dataset, *_, asking), orders in places.items():
+            new = [order for order in orders.values() if order.id not in seen]
+            seen |= orders.keys()
+            alike.setdefault((method, dataset, asking), []).extend(_chunks(new, self.profile.seeds_per_job))
+        return alike
 
     def _cell(self, orders: Sequence[Order]) -> Order:
         minutes = self.profile.checkpoint_minutes
@@ -432,5 +448,5 @@ def pinned_matrix(file: str) -> dict[str, str]:
     return {"sha256": file_digest(ROOT / file, "sha256")}
 
 
-def _chunks(orders: Sequence[Order], size: int) -> list[Sequence[Order]]:
-    return [orders[first : first + size] for first in range(0, len(orders), size)]
+def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]

@@ -15,6 +15,7 @@ from pipelines.inject import make as make_task
 from pipelines.machine import speed as loop
 from pipelines.plan import main
 from pipelines.planning import plan as planning
+from pipelines.planning.batches import as_line, batches
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.planning.hours import recorded_times
 from pipelines.planning.plan import Times, as_markdown, as_size, bytes_needed, plan
@@ -175,6 +176,24 @@ def test_what_is_in_the_store_is_not_counted_again(jobs):
     saved = 4 * run_bytes(jobs.steps.run(run_of(jobs, "emlc-k5")).identity["training"], 1_797)
     assert bytes_needed(before) - bytes_needed(after) == saved
     assert [item.to_do for item in after if item.step == "train"] == [4, 4]
+
+
+def test_line_of_jobs(jobs, tmp_path):
+    assert as_line(batches(jobs), lambda run: None) == (
+        "Trainings: 12 runs in 4 jobs of up to 3 (seeds_per_job, cells_per_job), of unknown length."
+    )
+
+    def seconds(run):
+        return {"cross-entropy": 1800.0, "emlc-k5": 3600.0}[run.about["method"]]
+
+    grouped = Jobs(checked(profile(seeds_per_job=3, cells_per_job=2)), tmp_path / "results")
+    assert as_line(batches(grouped), seconds) == (
+        "Trainings: 12 runs in 2 jobs of up to 6 (seeds_per_job, cells_per_job), the longest of 6.00 hours."
+    )
+    write_run(jobs.steps, run_of(jobs, "emlc-k5"), [50.0])
+    assert "11 runs in 2 jobs of up to 6 (seeds_per_job, cells_per_job), the longest of 5.00" in as_line(
+        batches(grouped), seconds
+    )
 
 
 def test_page_adds_up(jobs):

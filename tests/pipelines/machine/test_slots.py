@@ -155,6 +155,15 @@ def test_a_run_is_pinned_to_a_free_gpu(two_gpus, tmp_path, name):
     assert devices.open_device("cpu", 1) == torch.device("cpu")
 
 
+def test_the_gpu_that_slurm_gave_is_taken_and_of_several_a_free_one(monkeypatch, tmp_path, mine):
+    with holding(tmp_path, "a") as other:
+        assert other.slot == 0
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        assert take_slot(["a"], tmp_path) == 0
+        assert mine == {}
+        assert take_slot(["a", "b"], tmp_path) == 1
+
+
 def test_looking_at_a_device_does_not_take_it(two_gpus, mine):
     assert devices.find_device("cuda") == torch.device("cuda", 0)
     assert (two_gpus, mine) == ([], {})

@@ -15,7 +15,9 @@ from tests.tiny import tiny_profile
 INERT = {
     "profile": "a name; tables print it",
     "seeds_per_job": "which runs share a process",
+    "cells_per_job": "which runs share a process",
     "checkpoint_minutes": "when a checkpoint is written",
+    "latency_seconds": "how late files may be seen",
     "mirror": "where verified bytes come from",
     "loader_workers": "who decodes images that stay on disk",
     "datasets.digits.options.title": "a name; tables print it",
@@ -67,6 +69,8 @@ ON_DATASET = {"digits": {**DATA, "options": {"teacher_lr": 0.3}, "training": {**
 WHERE = {"dataset": "digits", "noise": "asym", "rate": 0.4}
 FULL = tiny_profile(
     mirror="mirror",
+    cells_per_job=2,
+    latency_seconds=1,
     checkpoint_minutes=5,
     loader_workers=1,
     seeds=[0, 1],
@@ -277,7 +281,7 @@ def made(profile: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-UNSEEN = ("seeds_per_job", "checkpoint_minutes", "mirror", "loader_workers")
+UNSEEN = ("seeds_per_job", "cells_per_job", "checkpoint_minutes", "latency_seconds", "mirror", "loader_workers")
 """Keys of how the work is done."""
 
 NUMBERS = ("runs", "probes", "encoders")
