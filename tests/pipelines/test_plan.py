@@ -255,7 +255,8 @@ def test_orders_are_written_for_machines_without_snakemake(monkeypatch, tmp_path
 def test_the_default_profile_s_time_is_foretold_from_the_last_table_s(tmp_path, monkeypatch, capsys):
     write_json(tmp_path / "time.json", {"seconds": 600.0, "runs": 210, "cores": 2, "reference_seconds": 0.5})
     monkeypatch.setattr(command, "TABLE_TIME", tmp_path / "time.json")
-    monkeypatch.setattr(command, "plan", lambda jobs, device, times: [planning.Item("train", "all", 210, 70, 0)])
+    monkeypatch.setattr(command, "plan", lambda jobs, times: [planning.Item("train", "all", 210, 70, 0)])
+    monkeypatch.setattr(command, "batches", lambda jobs: [])
     monkeypatch.setattr(loop, "reference_seconds", lambda: 1.0)
     monkeypatch.setattr(command.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(command, "check_disk", lambda jobs: None)
