@@ -12,6 +12,7 @@ from emlc.engine.contract import Method
 from emlc.engine.evaluation import evaluate
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
+from emlc.engine.processes import averaged_metrics
 from emlc.engine.samples import Samples
 from emlc.records.errors import DivergenceError
 
@@ -71,7 +72,7 @@ def _train_epoch(method: Method, history: History, keeper: Keeper) -> list[dict[
     if not history.begun:
         method.begin_epoch(epoch)
     while len(history.begun) < method.steps():
-        history.begun.append(method.step())
+        history.begun.append(averaged_metrics(method.step()))
         history.begun_seconds = time.perf_counter() - started
         _note_unreadable(history, method.setting.noisy, method.setting.clean)
         keeper.after_step(method, history)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from emlc.engine.samples import Samples
+from emlc.models.batch_norm import SYNCHRONISED
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Training:
     decay : float
     precision : str
         One of :data:`emlc.models.precision.PRECISIONS`.
+    processes : int
+        That share each batch.
+    batch_norm : str
+        One of :data:`emlc.models.batch_norm.KINDS`: of which samples batch normalisation takes its statistics there.
     """
 
     epochs: int
@@ -35,6 +40,8 @@ class Training:
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
     precision: str = "float32"
+    processes: int = 1
+    batch_norm: str = SYNCHRONISED
 
     def learning_rate(self, epoch: int) -> float:
         """Return the student's learning rate in `epoch` (0-based)."""

@@ -1,0 +1,169 @@
+"""Groups of processes for tests: started once, they train what they are told, by gloo on the CPU in float64."""
+
+import itertools
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emlc.engine import run
+from emlc.engine.contract import Method, Training
+from emlc.engine.recipe import Recipe
+from emlc.engine.trial import ARRAYS, CPU, SPEC
+from emlc.engine.views import build_views
+from emlc.tasks.draw import make_task
+
+TASK = make_task(ARRAYS, SPEC.__class__(**{**vars(SPEC), "clean_per_class": 4}), None, 0)
+"""60 noisy and 20 clean images of five classes."""
+
+Patch = Callable[[], Any]
+"""Returns a context in which something is missing."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training of some steps."""
+
+    implementation: str
+    options: dict[str, Any] = field(default_factory=dict)
+    batch_size: int = 8
+    batch_norm: str = "synchronised"
+    steps: int = 20
+
+    def method(self, processes: int) -> Method:
+        training = Training(
+            1, self.batch_size, lr=0.05, momentum=0.9, weight_decay=5e-4, processes=processes, batch_norm=self.batch_norm
+        )
+        recipe = Recipe(
+            implementation=self.implementation,
+            options=self.options,
+            training=training,
+            model={"name": "cnn-small", "width": 4},
+            order="reshuffled",
+            crop_padding=1,
+            flips=False,
+            mean=(0.3,),
+            std=(0.4,),
+            seed=0,
+        )
+        return run.build_method(recipe, TASK, ARRAYS, CPU)
+
+
+def trained(case: Case, processes: int) -> dict[str, Tensor]:
+    """Everything that decides the steps to come, after the case's steps by this process (and the others)."""
+    method = case.method(processes)
+    method.begin_epoch(0)
+    for _ in range(case.steps):
+        method.step()
+    return dict(tensors(method.state()))
+
+
+def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor and number of a nested state, by name."""
+    if isinstance(value, Tensor):
+        yield name, value.detach().clone()
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            yield from tensors(held, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for key, held in enumerate(value):
+            yield from tensors(held, f"{name}.{key}")
+    elif isinstance(value, int | float):
+        yield name, torch.tensor(value)
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Networks, images and all that is computed of them in double precision."""
+
+    def views(recipe: Recipe) -> dict[str, Any]:
+        return {name: _Double(view) for name, view in build_views(recipe).items()}
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mock.patch.object(run, "build_views", views):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+class _Double:
+    def __init__(self, view: Any) -> None:
+        self.view = view
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.view(images, generator).double()
+
+
+@contextmanager
+def shards(count: int) -> Iterator[None]:
+    """One process that normalises the shards of a batch separately, as if each belonged to another process."""
+
+    def forward(layer: nn.BatchNorm2d, inputs: Tensor) -> Tensor:
+        if not layer.training:
+            return plain(layer, inputs)
+        layer.num_batches_tracked.add_(1)
+        kept = [(layer.running_mean.clone(), layer.running_var.clone()) for _ in range(count)]
+        pieces = [
+            F.batch_norm(inputs[shard::count], *kept[shard], layer.weight, layer.bias, True, layer.momentum, layer.eps)
+            for shard in range(count)
+        ]
+        means, variances = zip(*kept, strict=True)
+        layer.running_mean.copy_(torch.stack(means).mean(0))
+        layer.running_var.copy_(torch.stack(variances).mean(0))
+        return torch.stack(pieces, dim=1).flatten(0, 1)
+
+    plain = nn.BatchNorm2d.forward
+    with mock.patch.object(nn.BatchNorm2d, "forward", forward):
+        yield
+
+
+class Group:
+    """Processes that wait for work."""
+
+    def __init__(self, size: int, folder: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.folder, self.numbers = folder, itertools.count()
+        self.ends, self.members = [], []
+        for rank in range(size):
+            here, there = context.Pipe()
+            self.ends.append(here)
+            self.members.append(context.Process(target=serve, args=(rank, there), daemon=True))
+            self.members[-1].start()
+
+    def __call__(self, count: int, work: Callable[..., Any], *arguments: Any, patch: Patch | None = None) -> list[Any]:
+        """What `count` of the processes return for a piece of work; an exception as its text."""
+        store = str(self.folder / f"store{next(self.numbers)}")
+        for end in self.ends[:count]:
+            end.send((store, count, patch, work, arguments))
+        return [end.recv() for end in self.ends[:count]]
+
+    def close(self) -> None:
+        for end, member in zip(self.ends, self.members, strict=True):
+            end.send(None)
+            member.join()
+
+
+def serve(rank: int, end: Connection) -> None:
+    """Do what comes through a pipe, until None does."""
+    torch.set_num_threads(1)
+    while (job := end.recv()) is not None:
+        store, count, patch, work, arguments = job
+        torch.distributed.init_process_group(
+            "gloo", store=torch.distributed.FileStore(store, count), rank=rank, world_size=count
+        )
+        try:
+            with float64(), patch() if patch else nullcontext():
+                result = work(*arguments)
+        except Exception as error:
+            result = f"{type(error).__name__}: {error}"
+        torch.distributed.destroy_process_group()
+        end.send(result)
