@@ -45,3 +45,14 @@ def reads(kind):
 
 
 GPU = int(PROFILE.device != "cpu")
+
+
+def processes(wildcards):
+    """How many processes share each training of a cell."""
+    return JOBS.by_kind["cells"][wildcards.id].order.identity["runs"][0]["training"].get("processes", 1)
+
+
+def launcher(wildcards):
+    """What starts them."""
+    count = processes(wildcards)
+    return "python" if count == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {count}"

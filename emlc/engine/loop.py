@@ -14,6 +14,7 @@ from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.processes import averaged_metrics
 from emlc.engine.samples import Samples
+from emlc.models import processes
 from emlc.records.errors import DivergenceError
 
 TOO_FAST = "lower the learning rate"
@@ -53,7 +54,12 @@ def train(
     history, keeper = history or History(), keeper or Keeper()
     history.first_reported = method.first_reported
     keeper.restore(method, history)
-    progress = tqdm(range(len(history.epochs), epochs), desc=type(method).__name__, unit="epoch", disable=None)
+    progress = tqdm(
+        range(len(history.epochs), epochs),
+        desc=type(method).__name__,
+        unit="epoch",
+        disable=processes.rank() > 0 or None,
+    )
     for epoch in progress:
         metrics = _train_epoch(method, history, keeper)
         first = len(history.steps)

@@ -13,7 +13,7 @@ from emlc.engine.contract import Method, Setting
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Scored, train
-from emlc.engine.processes import average_gradients, check_processes
+from emlc.engine.processes import average_gradients, check_method, check_processes
 from emlc.engine.recipe import Recipe, parse_options
 from emlc.engine.samples import Images, Samples
 from emlc.engine.sampling import Sampling, sampling
@@ -67,7 +67,8 @@ def method_class(implementation: str) -> type[Method]:
 def build_method(recipe: Recipe, task: Task, arrays: Data, device: torch.device) -> Method:
     """Return the method in its initial state, with the training sets on `device`, resident or streamed."""
     cls = method_class(recipe.implementation)
-    check_processes(recipe.training, cls, recipe.implementation)
+    check_processes(recipe.training)
+    check_method(cls, recipe.implementation)
     together = processes.count() > 1 and recipe.training.batch_norm == SYNCHRONISED
 
     def build(role: str) -> nn.Module:

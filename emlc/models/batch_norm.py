@@ -105,9 +105,7 @@ class _Normalise(torch.autograd.Function):
     """Returns normalised inputs, and the mean and reciprocal standard deviation that it took."""
 
     @staticmethod
-    def forward(
-        inputs: Tensor, weight: Tensor, bias: Tensor, eps: float, note: Note
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(inputs: Tensor, weight: Tensor, bias: Tensor, eps: float, note: Note) -> tuple[Tensor, Tensor, Tensor]:
         mean, variance = _statistics_of_all(inputs)
         note(mean, variance)
         return F.batch_norm(inputs, mean, variance, weight, bias, eps=eps), mean, (variance + eps).rsqrt()
@@ -137,9 +135,7 @@ class _Normalise(torch.autograd.Function):
         return tangent_of_batch_norm(standard, weight, rstd, d_inputs, d_weight, d_bias).to(inputs.dtype), None, None
 
 
-def tangent_of_batch_norm(
-    standard: Tensor, weight: Tensor, rstd: Tensor, *tangents: Tensor | None
-) -> Tensor:
+def tangent_of_batch_norm(standard: Tensor, weight: Tensor, rstd: Tensor, *tangents: Tensor | None) -> Tensor:
     """Return dy of y = weight xhat + bias, for standardised inputs xhat and the tangents of inputs, weight and bias."""
     d_inputs, d_weight, d_bias = tangents
     moved = torch.zeros_like(standard)

@@ -141,6 +141,8 @@ class TrainingChange(Block):
     milestones: tuple[Annotated[Whole, Field(ge=0)], ...] | None = None
     decay: Annotated[Real, Field(gt=0, le=1)] | None = None
     precision: Literal["float32", "tf32", "bfloat16"] | None = None
+    processes: Count | None = None
+    batch_norm: Literal["synchronised", "local"] | None = None
 
 
 class Training(TrainingChange):

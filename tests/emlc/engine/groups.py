@@ -5,6 +5,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,18 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.nn import functional as F
 
 from emlc.engine import run
 from emlc.engine.contract import Method, Training
+from emlc.engine.keepers import Checkpoints
+from emlc.engine.loop import train
 from emlc.engine.recipe import Recipe
 from emlc.engine.trial import ARRAYS, CPU, SPEC
 from emlc.engine.views import build_views
+from emlc.metagrad import rules
+from emlc.models import batch_norm, processes
 from emlc.tasks.draw import make_task
 
 TASK = make_task(ARRAYS, SPEC.__class__(**{**vars(SPEC), "clean_per_class": 4}), None, 0)
@@ -39,10 +45,19 @@ class Case:
     steps: int = 20
 
     def method(self, processes: int) -> Method:
+        return run.build_method(self.recipe(processes), TASK, ARRAYS, CPU)
+
+    def recipe(self, processes: int) -> Recipe:
         training = Training(
-            1, self.batch_size, lr=0.05, momentum=0.9, weight_decay=5e-4, processes=processes, batch_norm=self.batch_norm
+            1,
+            self.batch_size,
+            lr=0.05,
+            momentum=0.9,
+            weight_decay=5e-4,
+            processes=processes,
+            batch_norm=self.batch_norm,
         )
-        recipe = Recipe(
+        return Recipe(
             implementation=self.implementation,
             options=self.options,
             training=training,
@@ -54,7 +69,6 @@ class Case:
             std=(0.4,),
             seed=0,
         )
-        return run.build_method(recipe, TASK, ARRAYS, CPU)
 
 
 def trained(case: Case, processes: int) -> dict[str, Tensor]:
@@ -78,6 +92,81 @@ def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from tensors(held, f"{name}.{key}")
     elif isinstance(value, int | float):
         yield name, torch.tensor(value)
+
+
+def history(case: Case, processes: int, path: Path | None = None, stop: int = -1) -> tuple[list[Any], list[Any]]:
+    """Epochs and steps of a training of two epochs; one process alone is asked to stop after so many steps."""
+    keeper = None
+    if path is not None:
+        steps = itertools.count()
+        first = not dist.is_initialized() or dist.get_rank() == 0
+        keeper = Checkpoints(path, {}, 1e9, stopped=lambda: next(steps) == stop and first)
+    scored = run.build_scored(case.recipe(processes), TASK, ARRAYS, CPU)
+    done = train(case.method(processes), scored, 2, keeper=keeper)
+    return done.epochs, done.steps
+
+
+def leaves_the_others() -> str:
+    """The second process goes away while the first one waits for it."""
+    if dist.get_rank() == 1:
+        return "left"
+    return str(processes.total(torch.ones(3)))
+
+
+# What can be left out
+
+
+@contextmanager
+def no_hook(name: str) -> Iterator[None]:
+    """An optimiser of the method steps by its own process's gradients."""
+
+    def hooked(method: Method) -> None:
+        average(method)
+        vars(method)[name]._optimizer_step_pre_hooks.clear()
+
+    average = run.average_gradients
+    with mock.patch.object(run, "average_gradients", hooked):
+        yield
+
+
+class _Alone:
+    """:mod:`emlc.models.processes` as one process has it, but for the number."""
+
+    count, rank, whole, share = processes.count, processes.rank, staticmethod(lambda n: n), staticmethod(lambda n: n)
+    averaged = staticmethod(tuple)
+    total = gathered = part = staticmethod(lambda values: values)
+    positions = staticmethod(lambda size, device: torch.arange(size, device=device))
+
+
+def alone_in(module: str) -> Any:
+    """One module talks to no other process."""
+    return mock.patch.object(import_module(module), "processes", _Alone)
+
+
+@contextmanager
+def local_tangents() -> Iterator[None]:
+    """The tape's tangents of synchronised batch normalisation are sums over this process's samples."""
+    rule = rules.RULES[batch_norm.synchronised_batch_norm]
+
+    def local(*arguments: Any) -> Tensor:
+        with alone_in("emlc.models.batch_norm"), mock.patch.object(_Alone, "count", staticmethod(lambda: 1)):
+            return rule(*arguments)
+
+    with mock.patch.dict(rules.RULES, {batch_norm.synchronised_batch_norm: local}):
+        yield
+
+
+@contextmanager
+def local_jvp() -> Iterator[None]:
+    """The same of dual numbers."""
+    jvp = batch_norm._Normalise.jvp
+
+    def local(*arguments: Any) -> Any:
+        with alone_in("emlc.models.batch_norm"), mock.patch.object(_Alone, "count", staticmethod(lambda: 1)):
+            return jvp(*arguments)
+
+    with mock.patch.object(batch_norm._Normalise, "jvp", staticmethod(local)):
+        yield
 
 
 @contextmanager
@@ -157,13 +246,11 @@ def serve(rank: int, end: Connection) -> None:
     torch.set_num_threads(1)
     while (job := end.recv()) is not None:
         store, count, patch, work, arguments = job
-        torch.distributed.init_process_group(
-            "gloo", store=torch.distributed.FileStore(store, count), rank=rank, world_size=count
-        )
+        dist.init_process_group("gloo", store=dist.FileStore(store, count), rank=rank, world_size=count)
         try:
             with float64(), patch() if patch else nullcontext():
                 result = work(*arguments)
         except Exception as error:
             result = f"{type(error).__name__}: {error}"
-        torch.distributed.destroy_process_group()
+        dist.destroy_process_group()
         end.send(result)

@@ -41,6 +41,7 @@ INERT = {
 """Keys that change no run, and why. What they do change is made anew: the pages' identities hold them."""
 
 TRAINING = {**tiny_profile()["training"], "milestones": [1], "decay": 0.1, "precision": "float32"}
+TRAINING |= {"processes": 2, "batch_norm": "synchronised"}
 WHERE = {"dataset": "digits", "noise": "asym", "rate": 0.4}
 FULL = tiny_profile(
     mirror="mirror",
@@ -149,6 +150,7 @@ OTHER: dict[str, Any] = {
     "class_map": {"3": [4]},
     "kind": "cifar10",
     "precision": "tf32",
+    "batch_norm": "local",
     "initialisation": "scratch",
     "implementation": "baselines.clean_only",
     "order": "fixed",
