@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from emlc.engine import run
 from tests.emlc.engine.groups import (
     Case,
     Group,
@@ -19,6 +20,7 @@ from tests.emlc.engine.groups import (
     shards,
     trained,
 )
+from tests.tiny import implementations
 
 EMLC = "emlc.method"
 CASES = {
@@ -65,6 +67,11 @@ def difference(one, other):
     """The largest difference between two states of the same names."""
     assert one.keys() == other.keys()
     return max(float((one[name].double() - other[name].double()).abs().max()) for name in one if one[name].numel())
+
+
+def test_every_method_that_says_so_is_among_the_cases():
+    said = {name for name in implementations() if vars(run.method_class(name)).get("shared", False)}
+    assert said == {case.implementation for case in CASES.values()}
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -193,5 +193,5 @@ def test_several_devices_are_taken_all_at_once_or_not_at_all(tmp_path, mine, mon
         monkeypatch.setattr(slots.time, "sleep", nap)
         mine.clear()
         assert take_slots(["b", "d"], 2, tmp_path) == [0, 1]
-    with pytest.raises(SuiteError, match="^a training by 3 processes needs as many GPUs, and here are 2$"):
+    with pytest.raises(SuiteError, match=r"^a training by 3 processes needs as many GPUs, and here are 2$"):
         take_slots(["b", "d"], 3, tmp_path)
