@@ -65,12 +65,12 @@ def alone(tmp_path_factory):
 
 def test_two_processes_write_the_record_of_one_and_go_on_when_one_was_killed(tmp_path, alone):
     jobs = shared_jobs(tmp_path)
-    status, told = start(jobs, "tests/pipelines/dying.py", "SIGKILL", "15")
+    status, told = start(jobs, "-m", "tests.pipelines.dying", "SIGKILL", "15")
     assert status != 0
     assert "process 0: another one has ended; the next start goes on from the checkpoint\n" in told
     assert "pipelines/train" not in told, told  # no traceback of ours
     assert not (run_at(jobs, "emlc").folder / "record.json").exists()
-    status, told = start(jobs, "tests/pipelines/dying.py", "SIGTERM", "5")
+    status, told = start(jobs, "-m", "tests.pipelines.dying", "SIGTERM", "5")
     assert status != 0
     assert told.count("SIGTERM: stopped as asked; the next start goes on from ") == 1
     assert start(jobs)[0] == 0
