@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
@@ -118,8 +117,9 @@ class _Normalise(torch.autograd.Function):
         ctx.save_for_forward(inputs[0], inputs[1], *ctx.statistics)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # once_differentiable lets autograd.grad pass by
+            raise RuntimeError("synchronised batch normalisation has no second derivative")
         inputs, weight, mean, rstd = ctx.saved_tensors
         standard = standardised(inputs, mean, rstd)
         through_inputs = tangent_of_standardised(gradient * _by_channel(weight), standard, rstd)
