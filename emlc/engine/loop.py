@@ -66,6 +66,7 @@ def train(
         history.steps.extend({"step": first + i, "epoch": epoch, **row} for i, row in enumerate(metrics))
         history.epochs.append(_score_epoch(method, scored, epoch, metrics))
         _note_unreadable(history, *scored)
+        history.unreadable = processes.united(history.unreadable)
         progress.set_postfix(test=history.epochs[-1]["test_accuracy"])
         keeper.after_epoch(method, history)
     keeper.after_run(history)

@@ -90,6 +90,16 @@ def anywhere(*flags: bool) -> list[bool]:
     return [votes > 0 for votes in total(torch.tensor(flags, dtype=torch.int64)).tolist()]
 
 
+def united(names: Sequence[str]) -> list[str]:
+    """Return what any process names, sorted."""
+    if count() == 1:
+        return list(names)
+    told: list[Sequence[str]] = [()] * count()
+    with _heard():
+        distributed.all_gather_object(told, list(names))
+    return sorted(set().union(*told))
+
+
 @contextmanager
 def _heard() -> Iterator[None]:
     """Tell an unanswered message from an error of this process's own."""

@@ -113,6 +113,11 @@ def leaves_the_others() -> str:
     return str(processes.total(torch.ones(3)))
 
 
+def names() -> list[str]:
+    """What each process names, united."""
+    return processes.united(["all's", f"{dist.get_rank()}'s"])
+
+
 # What can be left out
 
 

@@ -16,6 +16,7 @@ from tests.emlc.engine.groups import (
     leaves_the_others,
     local_jvp,
     local_tangents,
+    names,
     no_hook,
     shards,
     trained,
@@ -184,6 +185,10 @@ def test_a_run_goes_on_from_its_checkpoint_with_another_number(group, tmp_path, 
         resumed = group(second, history, case, 4, path)
     for answer in resumed:
         assert answer[1] == [pytest.approx(row, rel=1e-6) for row in alone[1]]
+
+
+def test_what_one_process_has_come_across_all_of_them_know(group):
+    assert group(2, names) == [["0's", "1's", "all's"]] * 2
 
 
 def test_a_lost_process_is_told_from_an_error(group):
