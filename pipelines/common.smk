@@ -56,3 +56,14 @@ QUICK_TO_PREPARE = all(not data.kind.endswith(("-folder", "1m")) for data in PRO
 def all_cores(wildcards):
     """The cores that Snakemake was given; on a cluster there is no such number, and its profile says how many."""
     return workflow.cores
+
+
+def processes(wildcards):
+    """How many processes share each training of a cell."""
+    return JOBS.by_kind["cells"][wildcards.id].order.identity["runs"][0]["training"].get("processes", 1)
+
+
+def launcher(wildcards):
+    """What starts them."""
+    count = processes(wildcards)
+    return "python" if count == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {count}"

@@ -25,11 +25,13 @@ rule train:
         seal("cells"),
     log:
         "results/logs/cells/{id}.log",
-    threads: PROFILE.threads
+    params:
+        launcher=launcher,
+    threads: lambda wildcards: PROFILE.threads * processes(wildcards)
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * processes(wildcards),
     shell:
-        "exec python -m pipelines.train {input.order:q} > {log:q} 2>&1"
+        "exec {params.launcher} -m pipelines.train {input.order:q} > {log:q} 2>&1"
 
 
 rule probe:

@@ -43,6 +43,7 @@ from emlc.engine.samples import Samples
 from emlc.engine.setting import Setting, Training
 from emlc.engine.state import modes, networks, parts, restored, set_modes, state_of
 from emlc.engine.streams import Batch, Stream
+from emlc.models.batch_norm import average_statistics
 from emlc.records.errors import SuiteError
 
 __all__ = [
@@ -74,9 +75,12 @@ class Method(ABC):
     first_reported : int
         The first epoch whose model may be reported: where the last phase begins, for a method whose earlier phases
         only prepare.
+    shared : bool
+        Whether several processes can share a training (:mod:`emlc.engine.processes`); tests show that it is the same.
     """
 
     Options: ClassVar[type[Any]]
+    shared: ClassVar[bool] = False
 
     def __init__(self, setting: Setting, options: Any) -> None:
         self.setting, self.options = setting, options
@@ -122,6 +126,7 @@ class Method(ABC):
         TypeError
             If an attribute is of a type that no checkpoint can hold (:func:`emlc.engine.state.state_of`).
         """
+        average_statistics(networks(self))
         held = {name: value for name, value in parts(self).items() if name != "options"}
         return {
             "attributes": {name: state_of(value, name) for name, value in held.items()},

@@ -8,6 +8,7 @@ from torch import nn
 
 from emlc.engine.samples import Samples
 from emlc.engine.schedules import SCHEDULES
+from emlc.models.batch_norm import SYNCHRONISED
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Training:
     warm_up_lr : float
     precision : str
         One of :data:`emlc.models.precision.PRECISIONS`.
+    processes : int
+        That share each batch.
+    batch_norm : str
+        One of :data:`emlc.models.batch_norm.KINDS`: of which samples batch normalisation takes its statistics there.
     """
 
     epochs: int
@@ -50,6 +55,8 @@ class Training:
     warm_up_epochs: int = 0
     warm_up_lr: float = 0.0
     precision: str = "float32"
+    processes: int = 1
+    batch_norm: str = SYNCHRONISED
 
     def learning_rate(self, epoch: int) -> float:
         """Return the student's learning rate in `epoch` (0-based); it is constant within an epoch."""

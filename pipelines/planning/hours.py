@@ -17,7 +17,8 @@ TABLE_TIME = Path("docs/time.json")
 
 
 def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
-    """Return what decides how long an epoch takes: dataset, device, network, method, options, batch size, precision.
+    """Return what decides how long an epoch takes: dataset, device, network, method, options, batch size, precision,
+    number of processes.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
     """
     training = spec["training"]
     arithmetic = [training["batch_size"], training.get("precision", "float32")]
-    parts = [spec["model"], spec["implementation"], spec["options"], *arithmetic]
+    parts = [spec["model"], spec["implementation"], spec["options"], *arithmetic, training.get("processes", 1)]
     return canonical_json([title, device, *parts])
 
 

@@ -146,6 +146,8 @@ class TrainingChange(Block):
     warm_up_epochs: Annotated[Whole, Field(ge=0)] | None = None
     warm_up_lr: NotNegative | None = None
     precision: Literal["float32", "tf32", "bfloat16"] | None = None
+    processes: Count | None = None
+    batch_norm: Literal["synchronised", "local"] | None = None
 
 
 class Training(TrainingChange):

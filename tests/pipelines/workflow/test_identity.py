@@ -54,6 +54,8 @@ TRAINING = {
     "warm_up_epochs": 1,
     "warm_up_lr": 0.01,
     "precision": "float32",
+    "processes": 2,
+    "batch_norm": "synchronised",
 }
 DATA = {
     "clean_per_class": 2,
@@ -183,6 +185,7 @@ OTHER: dict[str, Any] = {
     "class_map": {"3": [4]},
     "kind": "cifar10",
     "precision": "tf32",
+    "batch_norm": "local",
     "initialisation": "scratch",
     "implementation": "baselines.clean_only",
     "order": "fixed",
