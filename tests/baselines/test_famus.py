@@ -12,6 +12,7 @@ from baselines.mixup import mixup_coefficient
 from emlc.engine.contract import Batch, Training
 from emlc.models import Backbone, initialise
 from emlc.records.errors import SuiteError
+from tests.baselines.learning import train_on_digits
 from tests.settings import make_setting
 
 CLASSES = 3
@@ -35,7 +36,7 @@ class Net(Backbone):
         return self.norm(spread[:, :, None, None]).flatten(1)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _double():
     torch.set_default_dtype(torch.float64)
     yield
@@ -129,6 +130,8 @@ def one_step(method: FaMUS, x: Batch, u: Batch, meta: Batch) -> tuple[list[Tenso
     return list(of_net), list(of_gates), loss_of(params, None)[0]
 
 
+@pytest.mark.usefixtures("_double")
+@pytest.mark.usefixtures("_double")
 @pytest.mark.parametrize("gates", ["layers", "last-tensors"])
 def test_a_step_is_that_of_differentiating_through_the_virtual_step(gates):
     taken, expected = (begun(gates=gates) for _ in range(2))
@@ -151,6 +154,7 @@ def test_a_step_is_that_of_differentiating_through_the_virtual_step(gates):
     torch.testing.assert_close(*slopes)
 
 
+@pytest.mark.usefixtures("_double")
 def test_weights_are_shares_of_their_sum():
     expected = torch.tensor([0.25, 0.125, 0.375, 0.25])
     torch.testing.assert_close(normalised(torch.tensor([0.5, 0.25, 0.75, 0.5])), expected)
@@ -169,6 +173,7 @@ def test_credible_labels(credibility, least, expected):
     assert credible(torch.tensor(credibility), 0.5, least).tolist() == expected
 
 
+@pytest.mark.usefixtures("_double")
 def test_a_turn_is_a_pass_over_the_larger_part_and_meta_batches_are_of_credible_samples():
     method = make_method()
     method.begin_epoch(3)
@@ -179,6 +184,7 @@ def test_a_turn_is_a_pass_over_the_larger_part_and_meta_batches_are_of_credible_
     assert set(method.meta.next().indices.tolist()) < set(range(5))
 
 
+@pytest.mark.usefixtures("_double")
 def test_the_mean_of_both_networks_is_reported():
     method = make_method()
     images = torch.rand(2, 1, 2, 2)
@@ -207,3 +213,14 @@ def test_published_values():
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         FaMUS.Options(**options)
+
+
+MARGIN = 5.0
+"""Points of test accuracy over Cross-Entropy, of one seed for its length: over seeds 0 FaMUS gained 13.3."""
+
+
+def test_learns_more_than_cross_entropy():
+    """Five epochs of warm-up and five of weighted training."""
+    plain = train_on_digits("baselines.cross_entropy", {}, 0, 10)
+    ours = train_on_digits("baselines.famus", {"warm_up": 0.5, "unlabelled_weight": 5.0}, 0, 10)
+    assert ours.last_five - plain.last_five >= MARGIN
