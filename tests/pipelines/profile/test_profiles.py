@@ -210,7 +210,7 @@ def test_the_embedded_profile_follows_the_paper_s_recipe_and_scratch_does_not():
     starts = {method: start_of(embedded, method) for method in embedded.methods}
     assert {method for method, start in starts.items() if start != "simclr"} == {"clean-only-scratch"}
     assert embedded.seeds == (0, 1, 2, 3, 4)
-    assert {start_of(scratch, method) for method in scratch.methods} == {"scratch"}
+    assert {method for method in scratch.methods if start_of(scratch, method) != "scratch"} == {"c2d", "sanm"}
     assert scratch.model_copy(update={"profile": "embedded", "initialisation": "simclr"}).training == embedded.training
 
 
