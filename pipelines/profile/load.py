@@ -161,6 +161,7 @@ def _check_profile(profile: Profile) -> None:
         _check_dataset(profile, name)
     for key, table in profile.tables.items():
         _check_columns(profile, f"tables.{key}.columns", table.columns)
+        _check_distinct(f"tables.{key}.seeds", table.seeds or ())
         for method in table.methods or ():
             _check_known(f"tables.{key}.methods", "method", method, profile.methods)
     _check_distinct("seeds", profile.seeds)

@@ -255,12 +255,13 @@ class Variant(MethodChange):
 
 
 class Table(Block):
-    """A table: columns, rows in their order, and the published numbers it is compared with."""
+    """A table: columns, rows in their order, seeds if not the profile's, and the published numbers beside it."""
 
     title: Label
     published: Annotated[str, Field(min_length=1)] | None = None
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     methods: Annotated[Names, BeforeValidator(tuple)] | None = None
+    seeds: Seeds | None = None
     selection: Literal[SELECTIONS] = SELECTIONS[0]  # type: ignore[valid-type]
 
 
@@ -400,6 +401,10 @@ class Profile(Block):
         """Return the options that a method has on a data set."""
         entry = self.method(method)
         return {**entry.options, **entry.datasets.get(dataset, OnDataset()).options}
+
+    def seeds_of(self, table: str) -> tuple[int, ...]:
+        """Return the seeds that a table reports."""
+        return self.tables[table].seeds or self.seeds
 
     def columns(self) -> dict[Where, Column]:
         """Return the columns of all tables, by place."""

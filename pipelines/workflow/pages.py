@@ -60,7 +60,7 @@ class Pages:
             "title": table.title,
             "selection": table.selection,
             "selections": self._selections(methods),
-            "seeds": list(profile.seeds),
+            "seeds": list(profile.seeds_of(name)),
             "datasets": [{"title": dataset.title, "released": dataset.released} for dataset in datasets],
             "methods": [profile.methods[method].label for method in methods],
             "published": _published(table.published),

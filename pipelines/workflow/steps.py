@@ -293,7 +293,7 @@ class Steps:
             Run(method, column.dataset, column.noise, column.rate, seed)
             for column in table.columns
             for method in table.methods or tuple(self.profile.methods)
-            for seed in self.profile.seeds
+            for seed in self.profile.seeds_of(name)
         ]
 
     def figure_runs(self, name: str) -> list[Run]:

@@ -73,7 +73,7 @@ def test_every_row_of_table_1_has_a_budget_of_four():
 
 def test_the_search_uses_seeds_that_no_table_reports():
     check_budget(BUDGET, PROFILE, [])
-    shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds[0])})
+    shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds_of("table2")[0])})
     with pytest.raises(SuiteError, match=r"^tables report seeds 0; search on others$"):
         check_budget(shown, PROFILE, [])
 

@@ -215,6 +215,7 @@ NOT_WALKED = {
     "datasets.digits.noise_matrix": "of noise from a matrix only; see tests/pipelines/test_noises.py",
     "datasets.digits.pretraining.checkpoint": "instead of a recipe; see the test below",
     "datasets.digits.imagenet": "of runs that start from it only; see tests/pipelines/test_photographs.py",
+    "tables.table1.seeds": "instead of the profile's; see the test below",
     "tables.table1.columns.0.dataset": "there is one data set",
     "figures.fig5.column.dataset": "there is one data set",
     "fidelity.column.dataset": "there is one data set",
@@ -381,6 +382,20 @@ def with_training(place: str, change: dict[str, Any]) -> dict[str, Any]:
         block = block[name]
     block[last] = {**block.get(last, {}), **change}
     return profile
+
+
+def test_seeds_of_a_table_s_own_are_its_runs_and_its_page_s():
+    def seeds_of(**changes):
+        table = {**FULL["tables"]["table1"], **changes}
+        jobs = Jobs(checked({**FULL, "tables": {"table1": table}}))
+        assert jobs.pages.table("table1").identity["seeds"] == sorted({run["seed"] for run in runs_of(jobs)})
+        return {run["id"] for run in runs_of(jobs)}
+
+    def runs_of(jobs):
+        return jobs.pages.table("table1").identity["runs"]
+
+    assert seeds_of(seeds=[0, 1]) == seeds_of()
+    assert seeds_of(seeds=[0]) < seeds_of() < seeds_of(seeds=[0, 1, 2])
 
 
 def test_two_profiles_that_ask_for_the_same_share_their_runs():
