@@ -48,8 +48,8 @@ def take_slots(names: Sequence[str], count: int, folder: Path | None = None) -> 
     """Take free devices for the rest of this process's life, waiting while too few are free.
 
     All or none: two trainings that need several never wait for each other. A process that holds devices already gets
-    the same again. Those that SLURM gave to a job are the job's, whether SLURM gave them to others, too, or not: no lock
-    where all of them are wanted.
+    the same again. Those that SLURM gave to a job are the job's, whether SLURM gave them to others, too, or not: no
+    lock where all of them are wanted.
 
     Parameters
     ----------
