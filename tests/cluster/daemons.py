@@ -59,6 +59,7 @@ SlurmdPidFile={folder}/slurmd-%n.pid
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
+AccountingStorageTRES=gres/gpu
 JobAcctGatherType=jobacct_gather/none
 NodeName=n1,n2,n3,n4,n5 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPUs=4 RealMemory=64000 Gres=gpu:2
 PartitionName=normal Nodes=n1,n2 Default=YES MaxTime=24:00:00 PreemptMode=OFF

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.cluster import halting
-from tests.cluster.conftest import TABLE, Job, Submitter, clone
+from tests.cluster.conftest import TABLE, Job, Submitter, clone, small_profile
 from tests.cluster.daemons import Daemons
 
 pytestmark = pytest.mark.slow
@@ -27,6 +27,7 @@ def test_undisturbed(at_home, tmp_path):
     place.finish("undisturbed")
     assert (place.folder / TABLE).read_bytes() == at_home.table
     assert [job.state for job in place.jobs()] == ["COMPLETED"] * 2
+    assert [job.gpus for job in place.jobs()] == [int(small_profile()["device"] == "auto")] * 2
     assert place.resumed() == [0] * 4
     told = place.log.read_text()
     assert not re.search("warning|error|deprecat", told, re.IGNORECASE), told
