@@ -85,6 +85,11 @@ class Submitter(Workplace):
         mine = [row for row in rows if row[3] == str(self.folder)]
         return [Job(job, state.split()[0], node, int("gres/gpu=1" in asked)) for job, state, node, _, asked in mine]
 
+    def runs(self) -> dict[Path, bytes]:
+        """The records, as they are."""
+        runs = self.folder / "results" / "runs"
+        return {path.relative_to(self.folder): path.read_bytes() for path in runs.glob("[0-9a-f]*/record.json")}
+
     def begun(self) -> int:
         """How often a run of the method that halts began at its beginning."""
         return len((self.folder / halting.BEGUN).read_text().splitlines())
