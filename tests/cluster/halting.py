@@ -20,6 +20,9 @@ BEGUN = Path("begun")
 WAITING = Path("waiting")
 """There while a process waits; holds the number of its job."""
 
+LONGEST = 1800
+"""Seconds after which it goes on: the test is gone."""
+
 _taken = 0
 
 
@@ -51,8 +54,8 @@ def _halt_if_told() -> None:
 
 def _wait_for_sigterm() -> None:
     """Wait until the step's command has noted the signal: it puts the former handler back then."""
-    noting = signal.getsignal(signal.SIGTERM)
-    while signal.getsignal(signal.SIGTERM) == noting:
+    noting, limit = signal.getsignal(signal.SIGTERM), time.monotonic() + LONGEST
+    while signal.getsignal(signal.SIGTERM) == noting and time.monotonic() < limit:
         time.sleep(0.05)
 
 
