@@ -28,10 +28,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _measure(cores: int) -> None:
     use_reproducible_kernels()
-    from pipelines.machine.speed import reference_seconds
+    from pipelines.machine.speed import reference_seconds, rounding
 
-    seconds = reference_seconds()
-    write_json(SPEED, {"reference_seconds": seconds, "cores": cores, "started": time.time()})
+    seconds, found = reference_seconds(), {"cores": cores, "rounding": rounding()}
+    write_json(SPEED, {**found, "reference_seconds": seconds, "started": time.time()})
     print(f"Reference loop: {seconds:.2f} s on one core of {cores} (python -m pipelines.plan says how long runs take)")
 
 

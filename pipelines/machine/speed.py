@@ -1,14 +1,18 @@
-"""How fast this machine is: seconds of one small training, the same on every machine and in every version of the suite.
+"""How fast this machine is and how it rounds: a small training, the same everywhere and in every version of the suite.
 
 The loop is written down here and uses nothing of the suite's: what makes the suite faster must not make it faster.
 """
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from emlc.records.artefacts import sha256_bytes
 
 STEPS, REPEATS = 200, 3
 BATCH, SIDE, CLASSES = 28, 8, 10
@@ -19,11 +23,27 @@ def reference_seconds(steps: int = STEPS, repeats: int = REPEATS) -> float:
 
     What it takes tells how the embedded profile's runs take, which train networks of that size on one core each.
     """
+    with _one_thread():
+        _train(steps // 10)  # the first steps load kernels
+        return statistics.median(_seconds(steps) for _ in range(repeats))
+
+
+def rounding(steps: int = STEPS) -> str:
+    """Return a name of how this machine and PyTorch round: a checksum of the weights that the loop ends with.
+
+    Tables made where it is another may differ in their last digits: a rounded sum early in a training is another
+    training at its end.
+    """
+    with _one_thread():
+        return sha256_bytes(*(weight.detach().numpy().tobytes() for weight in _train(steps)))[:12]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _train(steps // 10)  # the first steps load kernels
-        return statistics.median(_seconds(steps) for _ in range(repeats))
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -34,17 +54,28 @@ def _seconds(steps: int) -> float:
     return time.perf_counter() - started
 
 
-def _train(steps: int) -> None:
-    """Train three convolutions on random images of 8x8 pixels, as many in a batch as the embedded profile has."""
+def _train(steps: int) -> list[Tensor]:
+    """Train three convolutions on random images of 8x8 pixels, as many in a batch as the embedded profile has.
+
+    Returns
+    -------
+    list of Tensor
+        The weights at the end.
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn((BATCH, 1, SIDE, SIDE), generator=generator)
     labels = torch.randint(CLASSES, (BATCH,), generator=generator)
-    network = nn.Sequential(*_block(1, 16, 1), *_block(16, 32, 2), *_block(32, 32, 1), nn.Flatten(), nn.Linear(512, 10))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the initial weights
+        network = nn.Sequential(
+            *_block(1, 16, 1), *_block(16, 32, 2), *_block(32, 32, 1), nn.Flatten(), nn.Linear(512, 10)
+        )
     optimiser = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
     for _ in range(steps):
         optimiser.zero_grad()
         F.cross_entropy(network(images), labels).backward()
         optimiser.step()
+    return list(network.parameters())
 
 
 def _block(channels: int, width: int, stride: int) -> tuple[nn.Module, ...]:

@@ -76,7 +76,7 @@ def table_time(speed: Path) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``seconds``, ``runs``, and the machine's ``cores`` and ``reference_seconds``.
+        ``seconds``, ``runs``, and the machine's ``cores``, ``reference_seconds`` and ``rounding``.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def table_time(speed: Path) -> dict[str, Any] | None:
     found = read_json(speed) if speed.exists() else {}
     if not found.get("trained") or found["trained"] < found["runs"]:
         return None
-    return {name: found[name] for name in ("seconds", "runs", "cores", "reference_seconds")}
+    return {name: found[name] for name in ("seconds", "runs", "cores", "reference_seconds", "rounding")}
 
 
 def seconds_here(time: Mapping[str, Any], runs: int, reference_seconds: float, cores: int) -> float:

@@ -66,6 +66,7 @@ def test_the_readme_has_the_markers_around_its_table():
 
 
 WHOLE = {"seconds": 600.0, "runs": 200, "trained": 200, "cores": 2, "reference_seconds": 0.5, "started": 1.0}
+WHOLE |= {"rounding": "a"}
 
 
 def test_the_time_of_a_whole_table_is_kept_and_told(root, capsys):
@@ -76,7 +77,7 @@ def test_the_time_of_a_whole_table_is_kept_and_told(root, capsys):
     assert "3.00 s a run" in text
     assert "0.50 s on one core" in text
     assert read_json(root / TABLE_TIME) == {
-        name: WHOLE[name] for name in ("seconds", "runs", "cores", "reference_seconds")
+        name: WHOLE[name] for name in ("seconds", "runs", "cores", "reference_seconds", "rounding")
     }
     # Neither a part of a table nor a check on another machine changes it.
     write_json(root / SPEED, WHOLE | {"trained": 3, "seconds": 2.0})
@@ -92,3 +93,13 @@ def test_a_check_sees_another_time_in_the_readme(root, capsys):
     (root / "README.md").write_text((root / "README.md").read_text().replace("10.0 minutes", "9.0 minutes"))
     assert main(["--check"]) == 1
     assert "README.md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("rounding", "status", "told"), [("a", 1, "run make readme"), ("b", 0, "not compared")])
+def test_a_check_compares_results_of_machines_that_round_alike(root, capsys, rounding, status, told):
+    write_json(root / SPEED, WHOLE)
+    main([])
+    (root / SHOWN).write_text(PAGE.replace("84.07", "84.08"))
+    write_json(root / SPEED, WHOLE | {"rounding": rounding})
+    assert main(["--check"]) == status
+    assert told in capsys.readouterr().out

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from emlc.records.artefacts import read_json, write_json
 from pipelines import speed
@@ -18,6 +19,7 @@ def table(tmp_path, monkeypatch):
     """A table of three runs, one of them in two cells and one failed, none of them trained yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(loop, "reference_seconds", lambda: 0.75)
+    monkeypatch.setattr(loop, "rounding", lambda: "a")
     first = {"runs": {"0": "runs/a", "1": "runs/b"}, "failed": [{"folder": "runs/c"}]}
     content = {"cells": [first, {"runs": {"0": "runs/a"}, "failed": []}]}
     monkeypatch.setattr(speed, "read_table", lambda path: content)
@@ -45,7 +47,7 @@ def test_what_a_table_took_counts_only_runs_that_it_trained(table, capsys, monke
     assert table_time(SPEED) is None  # a part of the table says nothing of the whole
     train("b", 1)
     speed.main(["--after", "results/table1.json"])
-    assert table_time(SPEED) == {"seconds": 10.0, "runs": 3, "cores": 3, "reference_seconds": 0.75}
+    assert table_time(SPEED) == {"seconds": 10.0, "runs": 3, "cores": 3, "reference_seconds": 0.75, "rounding": "a"}
 
 
 def test_a_table_that_was_there_took_nothing(table, capsys):
@@ -67,3 +69,11 @@ def test_time_is_in_proportion_to_runs_and_loop_and_shared_out_to_cores():
     assert seconds_here(TIME, 50, 0.5, 2) == 150
     assert seconds_here(TIME, 200, 0.25, 2) == 300
     assert seconds_here(TIME, 200, 0.5, 8) == 150
+
+
+def test_rounding_names_the_weights_that_the_loop_ends_with(monkeypatch):
+    first = loop.rounding(3)
+    assert first == loop.rounding(3) != loop.rounding(4)
+    train = loop._train
+    monkeypatch.setattr(loop, "_train", lambda steps: [torch.nextafter(w, w + 1) for w in train(steps)])
+    assert loop.rounding(3) != first
