@@ -12,7 +12,9 @@ export PATH := $(abspath $(BIN)):$(PATH)
 .DELETE_ON_ERROR:
 
 table1: $(VENV)/ready
+	$(BIN)/python -m pipelines.speed --cores $(CORES)
 	$(BIN)/python -m snakemake --cores $(CORES) results/table1.md
+	$(BIN)/python -m pipelines.speed --after results/table1.json
 	$(BIN)/python -m pipelines.failures results/table1.json
 	@cat results/table1.md
 

@@ -26,6 +26,7 @@ rule all:
 
 
 onstart:
+    without_default_limit(workflow.scheduler)
     try:
         check_sources(JOBS)
         check_disk(JOBS)

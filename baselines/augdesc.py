@@ -1,7 +1,6 @@
 """Augmented Descent (Nishi et al., CVPR 2021; KentoNishi/Augmentation-for-LNL)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from baselines import codivision
 from baselines.dividemix import DivideMix
@@ -40,7 +39,7 @@ class AugDesc(DivideMix):
     """
 
     Options = Options
-    views: ClassVar[tuple[str, ...]] = ("strong", "strong", "weak", "weak")
+    views = ("strong", "strong", "weak", "weak")
 
     def __init__(self, setting: Setting, options: Options) -> None:
         self.warm_up_view, self.scoring_view = options.warm_up_view, options.scoring_view

@@ -12,6 +12,8 @@ from emlc.engine.contract import Batch
 class CleanOnly(CrossEntropy):
     """Mini-batch SGD on mean Cross-Entropy over the clean set."""
 
+    shared = True
+
     def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on the clean batch."""
         return super().learn(clean, clean)

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from emlc.engine.contract import Batch
 from emlc.records.errors import SuiteError
 
+MOST = 45_000 / 50_000
+"""Share of the samples that FaMUS's pseudo-clean set may have."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -89,6 +92,14 @@ class Part(NamedTuple):
     targets: Tensor
 
 
+class Twofold(NamedTuple):
+    """Samples with two targets: inputs [m, ...], refined and guessed probabilities [m, C]."""
+
+    inputs: Tensor
+    refined: Tensor
+    guessed: Tensor
+
+
 Mixable = TypeVar("Mixable", bound=tuple[Tensor, ...])
 """A named tuple of inputs and what is mixed with them, such as :class:`Part`."""
 
@@ -110,6 +121,22 @@ def divide(credibility: Tensor, threshold: float, least: int = 2) -> tuple[Tenso
     rejected = int((credibility <= threshold).sum())
     rejected = max(least, min(rejected, len(order) - least))
     return order[rejected:].sort().values, order[:rejected].sort().values
+
+
+def credible(credibility: Tensor, threshold: float, least: int) -> Tensor:
+    """Return the positions of labels that count as clean: above the threshold, or the better half if few or most are.
+
+    Parameters
+    ----------
+    credibility : Tensor [N]
+    threshold : float
+    least : int
+        So many have to be above it.
+    """
+    chosen = credibility > threshold
+    if not least <= chosen.sum() <= MOST * len(chosen):
+        chosen = credibility >= credibility.median()
+    return chosen.nonzero().flatten()
 
 
 def sample_losses(network: nn.Module, batch: Batch) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.engine.contract import Batch, Setting, StudentMethod, student_sgd
-from emlc.models import initialise
+from emlc.models import initialise, processes
 
 EPSILON = 1e-7
 """Added to a probability before its logarithm is taken (hyperconnect/FasTEN)."""
@@ -44,6 +44,7 @@ class FasTEN(StudentMethod):
     """
 
     Options = Options
+    shared = True
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)
@@ -61,7 +62,8 @@ class FasTEN(StudentMethod):
         logits = self.student.classifier(features)
         matrix = estimated_matrix(self.noisy_head(clean_features), clean.labels)
         labels = self.labels[noisy.indices]
-        self.labels[noisy.indices] = relabelled(logits, noisy.labels, self.options.threshold)
+        seen = relabelled(logits, noisy.labels, self.options.threshold)
+        self.labels[processes.gathered(noisy.indices)] = processes.gathered(seen)
         on_clean = F.cross_entropy(self.student.classifier(clean_features), clean.labels, reduction="none")
         clean_loss = torch.cat([forward_corrected(logits, matrix, labels), on_clean]).mean()
         noisy_loss = F.cross_entropy(self.noisy_head(features), labels)
@@ -91,7 +93,8 @@ def estimated_matrix(noisy_head_logits: Tensor, labels: Tensor) -> Tensor:
     """
     probabilities = noisy_head_logits.softmax(dim=1)
     members = F.one_hot(labels, probabilities.shape[1]).to(probabilities.dtype)
-    return (members.T @ probabilities) / members.sum(dim=0).unsqueeze(1)
+    sums = processes.total(torch.cat([members.T @ probabilities, members.sum(dim=0).unsqueeze(1)], dim=1))
+    return sums[:, :-1] / sums[:, -1:]
 
 
 def forward_corrected(logits: Tensor, matrix: Tensor, labels: Tensor) -> Tensor:

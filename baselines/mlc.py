@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Setting, StudentMethod, assign_gradient
+from emlc.engine.contract import Batch, Setting, StudentMethod, assign_gradient, refuse_nesterov
 from emlc.metagrad import Params, clean_feedback, surrogate_loss
 from emlc.metagrad.mlc import mlc_discount
 from emlc.metagrad.tape import Tape
-from emlc.models import undrawn
+from emlc.models import processes, undrawn
 from emlc.records.errors import SuiteError
 
 
@@ -92,9 +92,11 @@ class MLC(StudentMethod):
     """
 
     Options = Options
+    shared = True
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)
+        refuse_nesterov(setting.training, "MLC")
         teacher = MetaNet(self.student.feature_dim, setting.num_classes, options, setting.initial)
         self.teacher = teacher.to(setting.device)
         self.teacher_optimiser = torch.optim.Adam(
@@ -113,7 +115,7 @@ class MLC(StudentMethod):
         lr = self.optimiser.param_groups[0]["lr"]
         weight = lr / (len(noisy.labels) + len(training.labels))
         meta = surrogate_loss((tape.jvp(logits, before, feedback) * weight,), (soft_targets,))
-        gradient = torch.autograd.grad(meta, tuple(self.teacher.parameters()))
+        gradient = processes.averaged(torch.autograd.grad(meta, tuple(self.teacher.parameters())))
         self._accumulate(gradient, self._survived(before, feedback, evaluation, lr))
         return {"student_loss": loss, "meta_objective": objective}
 
@@ -123,7 +125,7 @@ class MLC(StudentMethod):
 
     def divided(self, clean: Batch) -> tuple[Batch, Batch]:
         """Return the part of a clean batch that evaluates the look-ahead and the part that trains the student."""
-        middle = len(clean) // 2
+        middle = processes.share(processes.whole(len(clean)) // 2)
         return clean[:middle], clean[middle:]
 
     def _student_step(self, noisy: Batch, clean: Batch) -> tuple[Tape, Tensor, Tensor, Tensor]:

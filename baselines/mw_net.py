@@ -38,6 +38,7 @@ class MWNet(StudentMethod):
     """
 
     Options = Options
+    shared = True
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)

@@ -1,7 +1,6 @@
 """SANM: self-supervised adversarial noisy masking (Tu et al., CVPR 2023; yuanpengtu/SANM)."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +33,10 @@ class Options(codivision.Options):
         Of the loss of restored images; 0.3 on Clothing1M.
     decoder_width : int
         Channels after the decoder's first layer.
+    warm_up_view : {"jitter", "weak"}
+        What the warm-up sees.
+    extra_view : {"rand", "strong"}
+        What the second pair of views is, for small images that RandAugment and Cutout leave nothing of.
     double_softmax : bool
         Whether networks return probabilities that are taken for logits: the released code with C2D's encoder.
     """
@@ -48,6 +51,8 @@ class Options(codivision.Options):
     centred: bool = True
     reconstruction_weight: float = 0.02
     decoder_width: int = 256
+    warm_up_view: str = "jitter"
+    extra_view: str = "rand"
     double_softmax: bool = False
 
     def __post_init__(self) -> None:
@@ -62,26 +67,29 @@ class Options(codivision.Options):
             raise SuiteError(f"reconstruction_weight is {self.reconstruction_weight}; it must not be below 0")
         if self.decoder_width < 1:
             raise SuiteError(f"decoder_width is {self.decoder_width}; it must be at least 1")
+        for name, known in (("warm_up_view", ("jitter", "weak")), ("extra_view", ("rand", "strong"))):
+            if getattr(self, name) not in known:
+                raise SuiteError(f"{name} is {getattr(self, name)}; it must be {' or '.join(known)}")
 
 
 class SANM(DivideMix):
     """DivideMix on six views of every sample, two of them masked where the network looks most and least.
 
-    Two strong views give the targets t. Learned are two more strong ones, two of RandAugment, and the first of the
-    analysed ones behind a mask at the peak and at the valley of ``A(x) = sum_c F_c(x)^2``, F the last maps. The share
-    ``r = U(least, largest) + doubt (1 - w)`` is masked, by a random colour, and the label follows: the largest entry of
-    t loses r to the others. A decoder restores the images from the masked ones' maps, whose mean squares weigh
-    `reconstruction_weight`. The paper starts from C2D's encoders: the profile's ``initialisation: simclr``.
+    Two strong views give the targets t. Learned are two more strong ones, two of RandAugment (or `extra_view`), and the
+    first of the analysed ones behind a mask at the peak and at the valley of ``A(x) = sum_c F_c(x)^2``, F the last
+    maps. The share ``r = U(least, largest) + doubt (1 - w)`` is masked, by a random colour, and the label follows: the
+    largest entry of t loses r to the others. A decoder restores the images from the masked ones' maps; its mean squares
+    weigh `reconstruction_weight`. The paper starts from C2D's encoders: the profile's ``initialisation: simclr``.
 
     A step of B labelled and B unlabelled samples has 8 B images forward and 16 B forward and backward, 4 B of them
     through a decoder.
     """
 
     Options = Options
-    views: ClassVar[tuple[str, ...]] = ("strong", "strong", "rand", "rand", "strong", "strong")
-    warm_up_view = "jitter"
 
     def __init__(self, setting: Setting, options: Options) -> None:
+        self.views = ("strong", "strong", options.extra_view, options.extra_view, "strong", "strong")
+        self.warm_up_view = options.warm_up_view
         if options.double_softmax:
             setting = replace(setting, build=lambda role, build=setting.build: Probabilities(build(role)))
         super().__init__(setting, options)

@@ -5,7 +5,6 @@ What DivideMix, its descendants and FaMUS share; :mod:`baselines.codivision` has
 
 from abc import abstractmethod
 from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ class CoDivision(Method):
     """
 
     Options = Options
-    views: ClassVar[tuple[str, ...]] = ("weak", "weak")
+    views: tuple[str, ...] = ("weak", "weak")
     scoring_view = "plain"
     warm_up_view = "weak"
 

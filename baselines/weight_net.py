@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emlc.engine.contract import Batch
 from emlc.metagrad import clean_feedback
 from emlc.metagrad.tape import Tape
-from emlc.models import initialise, undrawn
+from emlc.models import initialise, processes, undrawn
 
 
 class WeightNet(nn.Module):
@@ -64,7 +64,7 @@ def virtual_step(
         coupling of the samples is part of it.
     """
     params = dict(student.named_parameters())
-    gradients = torch.autograd.grad(loss, tuple(params.values()), retain_graph=True)
+    gradients = processes.averaged(torch.autograd.grad(loss, tuple(params.values()), retain_graph=True))
     virtual = {name: params[name].detach() - lr * grad for name, grad in zip(params, gradients, strict=True)}
     objective, feedback = clean_feedback(student, virtual, clean.inputs, clean.labels)
     return objective, tape.jvp(logits, params, feedback) * (lr / len(logits))

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emlc.engine.contract import Batch, Setting, StudentMethod, set_learning_rate
+from emlc.engine.contract import Batch, Setting, StudentMethod, refuse_nesterov, set_learning_rate
 from emlc.metagrad import META_GRADIENTS, Params, Step, Window, clean_feedback, surrogate_loss
 from emlc.metagrad.forward import FORWARDS
 from emlc.metagrad.meta_scale import META_SCALES
+from emlc.models import processes
 from emlc.records.errors import SuiteError
 from emlc.teacher import CORRUPTIONS, GATES, StudentFeatures, Teacher
 
@@ -101,9 +102,13 @@ class EMLC(StudentMethod):
     """Enhanced Meta Label Correction (the paper, section 3)."""
 
     Options = Options
+    shared = True
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)
+        refuse_nesterov(setting.training, "EMLC")
+        if processes.count() > 1 and options.meta_gradient == "unrolled":
+            raise SuiteError("meta_gradient unrolled is not known to be right on several processes; set processes to 1")
         self.noisy = setting.noisy.stream(_images_per_step(setting, options.look_ahead), "weak")
         self.clean = setting.clean.stream(setting.training.batch_size, "auto")
         backbone = FEATURES[options.features](setting, self.student)
@@ -147,7 +152,7 @@ class EMLC(StudentMethod):
     def _half_corrupted(self, labels: Tensor, prediction: Tensor) -> Tensor:
         """Return clean labels with every second one corrupted (section 3.6)."""
         corrupted = CORRUPTIONS[self.options.corruption](labels, prediction, self.setting.generator)
-        every_second = torch.arange(len(labels), device=labels.device) % 2 == 0
+        every_second = processes.positions(len(labels), labels.device) % 2 == 0
         return torch.where(every_second, corrupted, labels)
 
     def student_steps(
@@ -189,7 +194,7 @@ class EMLC(StudentMethod):
         if self.options.clean_statistics:
             loss = F.cross_entropy(self.student(clean.inputs), clean.labels)
             gradients = torch.autograd.grad(loss, tuple(params.values()))
-            return loss.detach(), dict(zip(params, gradients, strict=True))
+            return loss.detach(), dict(zip(params, processes.averaged(gradients), strict=True))
         return clean_feedback(self.student, params, clean.inputs, clean.labels)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from emlc.models import Backbone, initialise, undrawn
+from emlc.models import Backbone, initialise, processes, undrawn
 
 EMBEDDING = 128
 HIDDEN = 128
@@ -181,7 +181,8 @@ class Teacher(nn.Module):
 
 def corrupt_at_random(labels: Tensor, prediction: Tensor, generator: torch.Generator) -> Tensor:
     """Return uniform i.i.d. labels [n] (section 3.6, random corruption); the true one may come up."""
-    return torch.randint(prediction.shape[1], labels.shape, generator=generator, device=labels.device)
+    count = processes.whole(len(labels))
+    return processes.part(torch.randint(prediction.shape[1], (count,), generator=generator, device=labels.device))
 
 
 def corrupt_adversarially(labels: Tensor, prediction: Tensor, generator: torch.Generator) -> Tensor:

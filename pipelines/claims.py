@@ -61,10 +61,11 @@ def _printed(finding: Finding) -> dict[str, Any]:
 def _on_seeds(
     claim: Claim, ledger: Ledger, seeds: list[int], functions: Callable[[int | None], Functions]
 ) -> dict[str, Any]:
-    """Judge the means over seeds and, for claims about tables, every seed on its own."""
+    """Judge the means over seeds and, for claims about tables, every seed of the table on its own."""
     finding = judge(claim, ledger.groups, functions(None))
     each = seeds if claim.evidence == "table" and finding.verdict != UNKNOWN else []
-    alone = [judge(claim, ledger.groups, functions(seed)).verdict for seed in each]
+    verdicts = [judge(claim, ledger.groups, functions(seed)).verdict for seed in each]
+    alone = [verdict for verdict in verdicts if verdict != UNKNOWN]
     agreement = {"seeds": len(alone), "seeds_agreeing": alone.count(finding.verdict)}
     return asdict(finding) | agreement | {"paired": finding.paired, "real": finding.real}
 

@@ -12,6 +12,7 @@ for file, pointer in fetched(PROFILE, JOBS).items():
             file,
         log:
             f"results/logs/fetch/{Path(file).name}.log",
+        localrule: True  # compute nodes have no internet
         params:
             mirror=["--mirror", PROFILE.mirror] if PROFILE.mirror else [],
         shell:
@@ -26,6 +27,7 @@ rule prepare:
         seal("data"),
     log:
         "results/logs/data/{id}.log",
+    localrule: QUICK_TO_PREPARE
     shell:
         "python -m pipelines.prepare {input.order:q} > {log:q} 2>&1"
 
@@ -38,6 +40,7 @@ rule human:
         seal("labels"),
     log:
         "results/logs/labels/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.human {input.order:q} > {log:q} 2>&1"
 
@@ -50,5 +53,6 @@ rule inject:
         seal("tasks"),
     log:
         "results/logs/tasks/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.inject {input.order:q} > {log:q} 2>&1"

@@ -9,6 +9,7 @@ rule table:
         seal("tables"),
     log:
         "results/logs/tables/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.table {input.order:q} > {log:q} 2>&1"
 
@@ -21,6 +22,7 @@ rule curves:
         seal("curves"),
     log:
         "results/logs/curves/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.curves {input.order:q} > {log:q} 2>&1"
 
@@ -33,6 +35,7 @@ rule figure:
         seal("figures"),
     log:
         "results/logs/figures/{id}.log",
+    localrule: True
     params:
         command=lambda wildcards: FIGURES[JOBS.by_kind["figures"][wildcards.id].order.identity["figure"]],
     shell:
@@ -47,6 +50,7 @@ rule ablations:
         seal("ablations"),
     log:
         "results/logs/ablations/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.ablations {input.order:q} > {log:q} 2>&1"
 
@@ -59,6 +63,7 @@ rule splits:
         seal("splits"),
     log:
         "results/logs/splits/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.splits {input.order:q} > {log:q} 2>&1"
 
@@ -71,7 +76,7 @@ rule timing:
         seal("timing"),
     log:
         "results/logs/timing/{id}.log",
-    threads: workflow.cores  # nothing else runs meanwhile
+    threads: all_cores  # nothing else runs meanwhile
     resources:
         gpu=GPU,
     shell:
@@ -86,7 +91,7 @@ rule metagrad:
         seal("fidelity"),
     log:
         "results/logs/fidelity/{id}.log",
-    threads: workflow.cores  # it takes times, too
+    threads: all_cores  # it takes times, too
     shell:
         "python -m pipelines.metagrad {input.order:q} > {log:q} 2>&1"
 
@@ -99,6 +104,7 @@ rule claims:
         seal("claims"),
     log:
         "results/logs/claims/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.claims {input.order:q} > {log:q} 2>&1"
 
@@ -111,6 +117,7 @@ rule report:
         seal("reports"),
     log:
         "results/logs/reports/{id}.log",
+    localrule: True
     shell:
         "python -m pipelines.report {input.order:q} > {log:q} 2>&1"
 
@@ -127,6 +134,7 @@ for name in PROFILE.tables:
             [f"results/{file}" for file in views],
         log:
             f"results/logs/views/{name}.log",
+        localrule: True
         params:
             pairs=[path for file, view in views.items() for path in (view.source, f"results/{file}")],
         shell:
@@ -142,6 +150,7 @@ rule view:
         "results/logs/views/{file}.log",
     wildcard_constraints:
         file="|".join(map(re.escape, other_views(JOBS.pages))),
+    localrule: True
     params:
         source=lambda wildcards: JOBS.views[wildcards.file].source,
     shell:

@@ -16,7 +16,7 @@ from emlc.records.record import read_record
 from emlc.records.store import Order
 from pipelines.evidence.measured import measured, table_folders
 from pipelines.machine.work import work
-from pipelines.page.accuracies import SELECTION_TEXT
+from pipelines.page.accuracies import selection_text
 from pipelines.page.claims import MARK, said_in, verdict_text
 from pipelines.page.differences import real_differences
 from pipelines.page.parts import claim_counts, figures, markdown_html, pages, steps_made
@@ -72,7 +72,7 @@ def _table(order: Order, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "title": table["title"],
-        "selection": SELECTION_TEXT[table["selection"]],
+        "selection": selection_text(table),
         "of_the_paper": bool({cell.dataset for cell in published} & {one["title"] for one in table["datasets"]}),
         "sections": sections(grid),
         "not_run": not_run(grid),

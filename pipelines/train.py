@@ -8,15 +8,19 @@ from functools import partial
 from typing import Any
 
 from emlc.records.artefacts import write_text
-from emlc.records.errors import SuiteError
+from emlc.records.errors import ProcessLost, SuiteError
 from emlc.records.record import FAILED, files_digests, write_record
 from emlc.records.store import Order, filling, sound, touch
 from pipelines.machine.cli import run
 from pipelines.machine.devices import use_reproducible_kernels
 from pipelines.machine.interrupts import Keep, StopRequest, stoppable
+from pipelines.machine.processes import rank, started
 from pipelines.machine.work import order_of
+from pipelines.training.together import joined
 
 HISTORIES = ("history.csv", "steps.csv")
+LOST = 1
+"""Exit status of a process whose training another one has left."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,10 +28,17 @@ def main(argv: Sequence[str]) -> int:
 
     What is wrong with one seed's task does not cost the other seeds their runs: it is told when these are done. SIGTERM
     and SIGINT end it after the training step at hand, with a checkpoint and status 128 + signal.
+
+    Several processes that torchrun has started share each training (:mod:`emlc.engine.processes`); the first writes.
     """
     order = order_of("pipelines.train", __doc__, "cells", argv)
     use_reproducible_kernels()
-    return stoppable(partial(train_cell, order))
+    try:
+        with joined(order.identity["runs"][0]["device"]):
+            return stoppable(partial(train_cell, order))
+    except ProcessLost:
+        print(f"process {rank()}: another one has ended; the next start goes on from the checkpoint", file=sys.stderr)
+        return LOST
 
 
 def train_cell(order: Order, stopped: StopRequest) -> int:
@@ -44,13 +55,16 @@ def train_cell(order: Order, stopped: StopRequest) -> int:
             if not sound(run_order):
                 train_run(run_order, order.about["checkpoint_minutes"], stopped)
         except SuiteError as error:
+            if started() > 1:  # the others may be in the middle of it
+                raise
             refused.append(str(error))
     if refused:
         raise SuiteError("; ".join(dict.fromkeys(refused)))
-    if not sound(order):
-        with filling(order):
-            pass
-    touch(order)
+    if rank() == 0:
+        if not sound(order):
+            with filling(order):
+                pass
+        touch(order)
     return 0
 
 
@@ -66,6 +80,8 @@ def train_run(order: Order, minutes: float, stopped: StopRequest) -> None:
 
     keep = Keep(order.results / "checkpoints" / f"{order.id}.pt", stopped)
     content, history = execute(order, keep, minutes)
+    if rank() > 0:
+        return
     if content["status"] == FAILED:
         print(f"run {order.folder} failed: {content['error']}", file=sys.stderr)
     with filling(order) as folder:

@@ -1,4 +1,5 @@
 # Prepared arrays -> encoders; tasks -> runs, in cells of several seeds; runs under observation -> probes.
+# `exec`: a shell between Snakemake and the training would die of a scheduler's SIGTERM before the checkpoint is written.
 
 
 rule pretrain:
@@ -13,7 +14,7 @@ rule pretrain:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.pretrain {input.order:q} > {log:q} 2>&1"
+        "exec python -m pipelines.pretrain {input.order:q} > {log:q} 2>&1"
 
 
 rule train:
@@ -24,11 +25,13 @@ rule train:
         seal("cells"),
     log:
         "results/logs/cells/{id}.log",
-    threads: PROFILE.threads
+    params:
+        launcher=launcher,
+    threads: lambda wildcards: PROFILE.threads * processes(wildcards)
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * processes(wildcards),
     shell:
-        "python -m pipelines.train {input.order:q} > {log:q} 2>&1"
+        "exec {params.launcher} -m pipelines.train {input.order:q} > {log:q} 2>&1"
 
 
 rule probe:
@@ -43,4 +46,4 @@ rule probe:
     resources:
         gpu=GPU,
     shell:
-        "python -m pipelines.probe {input.order:q} > {log:q} 2>&1"
+        "exec python -m pipelines.probe {input.order:q} > {log:q} 2>&1"

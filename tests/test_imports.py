@@ -86,7 +86,7 @@ def test_the_library_does_not_know_the_engine_or_the_method():
 def test_the_engine_knows_no_method_and_no_method_another():
     assert offences(["emlc.engine"], ["emlc.method", "emlc.teacher", "emlc.metagrad"]) == []
     baselines = [name for name in modules("baselines") if name != "baselines"]
-    of_another = {f"baselines.{name}" for name in ("clean_only", "mlc_double_backward", "c2d", "augdesc")}
+    of_another = {f"baselines.{name}" for name in ("clean_only", "mlc_double_backward", "c2d", "augdesc", "sanm")}
     methods = [name for name in baselines if "\nMETHOD = " in source(name)]  # what a family shares is none
     siblings = [pair for pair in offences(baselines, methods) if pair[0] not in of_another]
     assert siblings == []

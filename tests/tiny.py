@@ -23,6 +23,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "baselines.augdesc": {"": {"warm_up": 0.25, "warm_up_view": "strong"}},
     "baselines.c2d": {"": {"warm_up": 0.25}},
     "baselines.sanm": {"": {"warm_up": 0.25, "ramp": 0.25, "decoder_width": 8}},
+    "baselines.famus": {
+        "": {"warm_up": 0.25, "ramp": 0.25},
+        "last-tensors": {"warm_up": 0.25, "ramp": 0, "gates": "last-tensors"},
+    },
     "baselines.fasten": {"": {"threshold": 0.21}},
     "baselines.mlc": {"k=1": {}, "k=3": {"gradient_steps": 3}},
     "baselines.mslc": {"": {"warm_up": 0.5, "memory_epochs": 1}},

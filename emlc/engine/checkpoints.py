@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from emlc.engine.history import History
+from emlc.models import processes
 from emlc.records.artefacts import atomic_path, canonical_json
 from emlc.records.errors import Interrupted, SuiteError
 
@@ -95,8 +96,8 @@ class CheckpointFile:
         self._keep(work, history, self.cost / SHARE)
 
     def _keep(self, work: Resumable, history: History, pause: float) -> None:
-        stopped = self.stopped()
-        if stopped or time.monotonic() - self.saved >= pause:
+        stopped, due = processes.anywhere(self.stopped(), time.monotonic() - self.saved >= pause)
+        if stopped or due:
             self.write(work.state(), history)
         if stopped:
             raise Interrupted(f"stopped as asked; the next start goes on from {self.path}")
@@ -104,12 +105,13 @@ class CheckpointFile:
     def write(self, state: Mapping[str, Any] | None, history: History) -> None:
         """Write a checkpoint; a disk that has no room for it is told once, not the end of the training.
 
-        Without a state it says that the training is done.
+        Without a state it says that the training is done. Of several processes, the first writes for all.
         """
         began = time.monotonic()
         spent = history.spent + began - self.started
         try:
-            write_checkpoint(self.path, self.identity, state, dataclasses.replace(history, spent=spent))
+            if processes.rank() == 0:
+                write_checkpoint(self.path, self.identity, state, dataclasses.replace(history, spent=spent))
         except SuiteError as error:
             if not self.refused:
                 log.warning("no checkpoint: %s", error)

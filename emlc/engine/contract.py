@@ -43,6 +43,8 @@ from emlc.engine.samples import Samples
 from emlc.engine.setting import Setting, Training
 from emlc.engine.state import modes, networks, parts, restored, set_modes, state_of
 from emlc.engine.streams import Batch, Stream
+from emlc.models.batch_norm import average_statistics
+from emlc.records.errors import SuiteError
 
 __all__ = [
     "Batch",
@@ -53,6 +55,7 @@ __all__ = [
     "StudentMethod",
     "Training",
     "assign_gradient",
+    "refuse_nesterov",
     "set_learning_rate",
     "student_sgd",
 ]
@@ -72,9 +75,12 @@ class Method(ABC):
     first_reported : int
         The first epoch whose model may be reported: where the last phase begins, for a method whose earlier phases
         only prepare.
+    shared : bool
+        Whether several processes can share a training (:mod:`emlc.engine.processes`); tests show that it is the same.
     """
 
     Options: ClassVar[type[Any]]
+    shared: ClassVar[bool] = False
 
     def __init__(self, setting: Setting, options: Any) -> None:
         self.setting, self.options = setting, options
@@ -120,6 +126,7 @@ class Method(ABC):
         TypeError
             If an attribute is of a type that no checkpoint can hold (:func:`emlc.engine.state.state_of`).
         """
+        average_statistics(networks(self))
         held = {name: value for name, value in parts(self).items() if name != "options"}
         return {
             "attributes": {name: state_of(value, name) for name, value in held.items()},
@@ -196,8 +203,18 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
 def student_sgd(student: nn.Module, training: Training) -> ReplacingSGD:
     """Return the student's optimiser: SGD with momentum and weight decay, as every method of Table 1 uses."""
     return ReplacingSGD(
-        student.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+        student.parameters(),
+        lr=training.lr,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        nesterov=training.nesterov,
     )
+
+
+def refuse_nesterov(training: Training, method: str) -> None:
+    """Raise a `SuiteError` for Nesterov momentum, of which a method's look-ahead is not."""
+    if training.nesterov:
+        raise SuiteError(f"{method} looks ahead by heavy-ball momentum only; set training.nesterov to false")
 
 
 def assign_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:

@@ -12,6 +12,8 @@ from emlc.engine.contract import Method
 from emlc.engine.samples import Samples
 from emlc.engine.state import networks
 from emlc.engine.streams import Batch
+from emlc.models import processes
+from emlc.models.batch_norm import average_statistics
 
 Outputs = TypeVar("Outputs", Tensor, tuple[Tensor, ...])
 
@@ -26,6 +28,7 @@ class Score(NamedTuple):
 @contextmanager
 def evaluating(owner: Any) -> Iterator[None]:
     """Put all networks that an object holds into evaluation mode, without gradients, and back afterwards."""
+    average_statistics(networks(owner))
     layers = [layer for network in networks(owner) for layer in network.modules()]
     before = [layer.training for layer in layers]
     for layer in layers:
@@ -78,7 +81,20 @@ def outputs(
 
 def evaluate(method: Method, samples: Samples) -> Score:
     """Score `method` on `samples` in evaluation mode; its modules are back in training mode afterwards."""
+    if processes.count() > 1:
+        return _evaluate_together(method, samples)
     logits = outputs(method, lambda batch: method.logits(batch.inputs), samples).float()
     accuracy = (logits.argmax(dim=1) == samples.labels).double().mean() * 100
     loss = F.cross_entropy(logits, samples.labels)
     return Score(round(accuracy.item(), 6), loss.item())
+
+
+def _evaluate_together(method: Method, samples: Samples) -> Score:
+    """Score each process's part of the samples and add up."""
+    over = processes.part(torch.arange(len(samples), device=samples.labels.device))
+    logits = outputs(method, lambda batch: method.logits(batch.inputs), samples, over=over).float()
+    labels = samples.labels[over]
+    right = (logits.argmax(dim=1) == labels).double().sum()
+    loss = F.cross_entropy(logits, labels, reduction="sum").double()
+    accuracy, mean = (processes.total(torch.stack([right * 100, loss])) / len(samples)).tolist()
+    return Score(round(accuracy, 6), mean)

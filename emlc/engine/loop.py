@@ -12,7 +12,9 @@ from emlc.engine.contract import Method
 from emlc.engine.evaluation import evaluate
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
+from emlc.engine.processes import averaged_metrics
 from emlc.engine.samples import Samples
+from emlc.models import processes
 from emlc.records.errors import DivergenceError
 
 TOO_FAST = "lower the learning rate"
@@ -52,13 +54,19 @@ def train(
     history, keeper = history or History(), keeper or Keeper()
     history.first_reported = method.first_reported
     keeper.restore(method, history)
-    progress = tqdm(range(len(history.epochs), epochs), desc=type(method).__name__, unit="epoch", disable=None)
+    progress = tqdm(
+        range(len(history.epochs), epochs),
+        desc=type(method).__name__,
+        unit="epoch",
+        disable=processes.rank() > 0 or None,
+    )
     for epoch in progress:
         metrics = _train_epoch(method, history, keeper)
         first = len(history.steps)
         history.steps.extend({"step": first + i, "epoch": epoch, **row} for i, row in enumerate(metrics))
         history.epochs.append(_score_epoch(method, scored, epoch, metrics))
         _note_unreadable(history, *scored)
+        history.unreadable = processes.united(history.unreadable)
         progress.set_postfix(test=history.epochs[-1]["test_accuracy"])
         keeper.after_epoch(method, history)
     keeper.after_run(history)
@@ -71,7 +79,7 @@ def _train_epoch(method: Method, history: History, keeper: Keeper) -> list[dict[
     if not history.begun:
         method.begin_epoch(epoch)
     while len(history.begun) < method.steps():
-        history.begun.append(method.step())
+        history.begun.append(averaged_metrics(method.step()))
         history.begun_seconds = time.perf_counter() - started
         _note_unreadable(history, method.setting.noisy, method.setting.clean)
         keeper.after_step(method, history)

@@ -8,11 +8,12 @@ from torch import Tensor
 
 
 class ReplacingSGD(torch.optim.SGD):
-    """:class:`torch.optim.SGD` (plain or heavy-ball momentum), but with new tensors instead of overwritten ones.
+    """:class:`torch.optim.SGD` (plain, heavy-ball or Nesterov momentum), but with new tensors, not overwritten ones.
 
-    ``v <- mu v + g + wd w; w <- w - lr v``, bit for bit what the parent computes. A parameter stays the same object
-    and gets new storage, so ``parameter.detach()`` taken before a step still holds the old value after it, and so do
-    the old momentum buffers: a look-ahead needs no snapshots. Gradients are used up.
+    ``v <- mu v + g + wd w; w <- w - lr v`` (Nesterov: ``w - lr (g + wd w + mu v)``), bit for bit what the parent
+    computes. A parameter stays the same object and gets new storage, so ``parameter.detach()`` taken before a step
+    still holds the old value after it, and so do the old momentum buffers: a look-ahead needs no snapshots. Gradients
+    are used up.
     """
 
     @torch.no_grad()
@@ -22,13 +23,13 @@ class ReplacingSGD(torch.optim.SGD):
         Raises
         ------
         NotImplementedError
-            For a closure, dampening, Nesterov momentum or maximisation, which no method here uses.
+            For a closure, dampening or maximisation, which no method here uses.
         """
         if closure is not None:
             raise NotImplementedError("a closure: evaluate the loss before the step")
         for group in self.param_groups:
-            if group["dampening"] or group["nesterov"] or group["maximize"]:
-                raise NotImplementedError("dampening, nesterov and maximize: use torch.optim.SGD")
+            if group["dampening"] or group["maximize"]:
+                raise NotImplementedError("dampening and maximize: use torch.optim.SGD")
             self._replace(group)
         return None
 
@@ -40,7 +41,11 @@ class ReplacingSGD(torch.optim.SGD):
         if group["weight_decay"]:
             torch._foreach_add_(gradients, params, alpha=group["weight_decay"])
         if group["momentum"]:
-            gradients = self._accelerate(params, gradients, group["momentum"])
+            velocities = self._accelerate(params, gradients, group["momentum"])
+            if group["nesterov"]:
+                torch._foreach_add_(gradients, velocities, alpha=group["momentum"])
+            else:
+                gradients = velocities
         values = torch._foreach_add(params, gradients, alpha=-group["lr"])
         for parameter, value in zip(params, values, strict=True):
             parameter.data = value

@@ -13,12 +13,14 @@ from emlc.engine.contract import Method, Setting
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Scored, train
+from emlc.engine.processes import average_gradients, check_method, check_processes
 from emlc.engine.recipe import Recipe, parse_options
 from emlc.engine.samples import Images, Samples
 from emlc.engine.sampling import Sampling, sampling
 from emlc.engine.streams import STREAMS
 from emlc.engine.views import build_views
-from emlc.models import Backbone, build_model
+from emlc.models import Backbone, build_model, processes
+from emlc.models.batch_norm import SYNCHRONISED, synchronise
 from emlc.models.checkpoint import load_encoder
 from emlc.models.precision import matrix_products, memory_format
 from emlc.records.errors import SuiteError
@@ -65,10 +67,15 @@ def method_class(implementation: str) -> type[Method]:
 def build_method(recipe: Recipe, task: Task, arrays: Data, device: torch.device) -> Method:
     """Return the method in its initial state, with the training sets on `device`, resident or streamed."""
     cls = method_class(recipe.implementation)
+    check_processes(recipe.training)
+    check_method(cls, recipe.implementation)
+    together = processes.count() > 1 and recipe.training.batch_norm == SYNCHRONISED
 
     def build(role: str) -> nn.Module:
         network = initial_network(recipe, arrays, role)
         network.precision = recipe.training.precision
+        if together:
+            synchronise(network)
         return network.to(device, memory_format=memory_format(network, device))
 
     noisy, clean = arrays.train_images[task.noisy_indices], arrays.train_images[task.clean_indices]
@@ -82,7 +89,9 @@ def build_method(recipe: Recipe, task: Task, arrays: Data, device: torch.device)
         generator=_generator(device, "method", recipe.implementation, recipe.seed),
         device=device,
     )
-    return cls(setting, parse_options(cls.Options, recipe.options, recipe.implementation))
+    method = cls(setting, parse_options(cls.Options, recipe.options, recipe.implementation))
+    average_gradients(method)
+    return method
 
 
 def build_scored(recipe: Recipe, task: Task, arrays: Data, device: torch.device) -> Scored:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from emlc.engine.sampling import WHOLE, Sampling
 from emlc.engine.streams import BalancedStream, Batch, Stream, View
+from emlc.models import processes
 from emlc.records.errors import SuiteError
 
 CHUNK = 1000
@@ -146,6 +147,23 @@ class Samples:
         images = self._images[indices]
         inputs = tuple(self._view(view)(images, generator) for view in views)
         return Batch(inputs, self.labels[indices], indices)
+
+    def shared(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator) -> Batch:
+        """Return this process's part of a batch: the same samples, augmented alike, as if it had taken the whole.
+
+        Only its own images are read. What is drawn for the others is drawn, on copies of them.
+
+        Raises
+        ------
+        SuiteError
+            If the batch cannot be shared equally.
+        """
+        processes.share(len(indices))
+        if processes.count() == 1:
+            return self.batch(indices, views, generator)
+        images = self._images[processes.part(indices)].repeat_interleave(processes.count(), dim=0)
+        inputs = tuple(self._view(view)(images, generator) for view in views)
+        return Batch(inputs, self.labels[indices], indices)[processes.rank() :: processes.count()]
 
     def expect(self, reader: Any, batches: Sequence[Tensor]) -> None:
         """Say which batches of indices `reader` will ask for next: images on disk are decoded ahead then."""

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from emlc.engine.samples import Samples
+from emlc.engine.schedules import SCHEDULES
+from emlc.models.batch_norm import SYNCHRONISED
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,24 @@ class Training:
         Of noisy and of clean batches.
     lr, momentum, weight_decay : float
         Of the student's SGD.
+    nesterov : bool
+        Whether its momentum is Nesterov's.
+    schedule : str
+        One of :data:`emlc.engine.schedules.SCHEDULES`.
     milestones : tuple of int
-        Epochs (0-based) from which the learning rate is multiplied by `decay`, once each.
+        Epochs (0-based) from which ``steps`` multiplies the learning rate by `decay`, once each.
     decay : float
+    final_lr : float
+        Where ``cosine`` would arrive after the last epoch.
+    warm_up_epochs : int
+        Over which the learning rate rises from `warm_up_lr`, epoch by epoch, to the schedule's.
+    warm_up_lr : float
     precision : str
         One of :data:`emlc.models.precision.PRECISIONS`.
+    processes : int
+        That share each batch.
+    batch_norm : str
+        One of :data:`emlc.models.batch_norm.KINDS`: of which samples batch normalisation takes its statistics there.
     """
 
     epochs: int
@@ -32,13 +47,24 @@ class Training:
     lr: float
     momentum: float
     weight_decay: float
+    nesterov: bool = False
+    schedule: str = "steps"
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
+    final_lr: float = 0.0
+    warm_up_epochs: int = 0
+    warm_up_lr: float = 0.0
     precision: str = "float32"
+    processes: int = 1
+    batch_norm: str = SYNCHRONISED
 
     def learning_rate(self, epoch: int) -> float:
-        """Return the student's learning rate in `epoch` (0-based)."""
-        return self.lr * self.decay ** sum(epoch >= milestone for milestone in self.milestones)
+        """Return the student's learning rate in `epoch` (0-based); it is constant within an epoch."""
+        planned = SCHEDULES[self.schedule]
+        if epoch >= self.warm_up_epochs:
+            return planned(self, epoch)
+        rise = planned(self, self.warm_up_epochs) - self.warm_up_lr
+        return self.warm_up_lr + rise * epoch / self.warm_up_epochs
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ for itself: networks, optimisers, streams.
 
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,22 +20,28 @@ _GIVEN = (
 )
 """What the profile and the code decide, and no training changes."""
 _PLAIN = (type(None), bool, int, float, str)
+Kind = TypeVar("Kind")
 
 
 def networks(owner: Any) -> list[nn.Module]:
     """Return the outermost networks that an object holds, each once, in the order of its attributes."""
-    found: dict[int, nn.Module] = {}
-    _collect(owner, found, set())
-    return list(found.values())
+    return found(owner, nn.Module)
 
 
-def _collect(value: Any, found: dict[int, nn.Module], seen: set[int]) -> None:
-    if isinstance(value, nn.Module):
-        found[id(value)] = value
+def found(owner: Any, kind: type[Kind]) -> list[Kind]:
+    """Return the outermost objects of a kind that an object holds, each once, in the order of its attributes."""
+    them: dict[int, Kind] = {}
+    _collect(owner, kind, them, set())
+    return list(them.values())
+
+
+def _collect(value: Any, kind: type[Kind], them: dict[int, Kind], seen: set[int]) -> None:
+    if isinstance(value, kind):
+        them[id(value)] = value
     elif id(value) not in seen and _has_parts(value):
         seen.add(id(value))
         for part in parts(value).values():
-            _collect(part, found, seen)
+            _collect(part, kind, them, seen)
 
 
 def modes(owner: Any) -> list[list[bool]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from emlc.engine.sampling import WHOLE, Sampling
+from emlc.models import processes
 from emlc.records.errors import SuiteError
 
 View = Callable[[Tensor, torch.Generator], Tensor]
@@ -53,6 +54,9 @@ class Drawable(Protocol):
 
     def batch(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator) -> Batch:
         """Return the samples at `indices`, augmented."""
+
+    def shared(self, indices: Tensor, views: tuple[str, ...], generator: torch.Generator) -> Batch:
+        """Return this process's part of the samples at `indices`, augmented as the whole."""
 
     def expect(self, reader: Any, batches: Sequence[Tensor]) -> None:
         """Be told which batches of indices `reader` will ask for next."""
@@ -109,8 +113,8 @@ class Stream:
         return len(self.order) // self.size
 
     def next(self) -> Batch:
-        """Return the next augmented batch."""
-        return self.samples.batch(self._next_indices(), self.views, self.generator)
+        """Return the next augmented batch; this process's part of it where several share the training."""
+        return self.samples.shared(self._next_indices(), self.views, self.generator)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that decides the batches to come."""
@@ -134,7 +138,7 @@ class Stream:
 
     def _announce(self) -> None:
         """Say what is left of this pass."""
-        self.samples.expect(self, self.order[self.position :].split(self.size))
+        self.samples.expect(self, [processes.part(batch) for batch in self.order[self.position :].split(self.size)])
 
     def _next_indices(self) -> Tensor:
         if self.position + self.size > len(self.order):

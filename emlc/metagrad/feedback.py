@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emlc.metagrad.window import Params, logits_at
+from emlc.models import processes
 
 
 def feedback_gradient(
@@ -12,7 +13,8 @@ def feedback_gradient(
 ) -> dict[str, Tensor]:
     """Return g_w, the gradient of the mean clean Cross-Entropy at `params` (Proposition 1).
 
-    Weight decay is no part of it. Running statistics of the student are left alone.
+    Weight decay is no part of it. Running statistics of the student are left alone. Where several processes share the
+    clean batch it is the mean over theirs.
 
     Parameters
     ----------
@@ -34,4 +36,4 @@ def clean_feedback(
         point = {name: value.detach().requires_grad_() for name, value in params.items()}
         loss = F.cross_entropy(logits_at(student, point, clean_inputs), clean_labels)
         gradients = torch.autograd.grad(loss, tuple(point.values()), materialize_grads=True)
-    return loss.detach(), dict(zip(point, gradients, strict=True))
+    return loss.detach(), dict(zip(point, processes.averaged(gradients), strict=True))

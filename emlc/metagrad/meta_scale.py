@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from emlc.models import processes
+
 Parts = Iterable[tuple[str, list[nn.Parameter]]]
 """Names and parameters of the teacher's parts."""
 
@@ -36,7 +38,8 @@ TINY = 1e-30
 
 
 def _gradient(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
+    """Return the gradient of a loss; a length is that of the mean over processes, so it is taken here already."""
+    return processes.averaged(torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True))
 
 
 def norm(values: Iterable[Tensor]) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from emlc.models.batch_norm import standardised, synchronised_batch_norm, tangent_of_batch_norm
+
 
 class Call(NamedTuple):
     """One recorded call: ``output = function(*args, **kwargs)``."""
@@ -102,6 +104,14 @@ def _recomputed_statistics(value: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     return mean, (variance + value["eps"]).rsqrt()
 
 
+def _synchronised_batch_norm(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """As :func:`_batch_norm`, with the statistics and the tangents of all processes' batches."""
+    inputs, weight = call.args[:2]
+    mean, rstd = call.statistics
+    moved = tangent_of_batch_norm(standardised(inputs, mean, rstd), weight, rstd, *args[:3])
+    return moved.to(inputs.dtype)
+
+
 def _relu(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     return torch.ops.aten.threshold_backward(args[0], call.output, 0)
 
@@ -144,6 +154,7 @@ RULES: dict[Callable[..., Any], Callable[[Call, tuple[Any, ...], Mapping[str, An
     torch.conv2d: _conv2d,
     F.linear: _linear,
     F.batch_norm: _batch_norm,
+    synchronised_batch_norm: _synchronised_batch_norm,
     F.pad: _pad,
     **dict.fromkeys(RELUS, _relu),
     **dict.fromkeys(_ADDS, _add),

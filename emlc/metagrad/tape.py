@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from emlc.metagrad.rules import BLIND, RANDOM, RELUS, RULES, Call
 from emlc.metagrad.window import Params
+from emlc.models.batch_norm import synchronised_batch_norm
 from emlc.models.precision import as_computed
 
 
@@ -144,6 +145,8 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def _statistics(function: Callable[..., Any], output: Any) -> tuple[Tensor, Tensor] | None:
     """Return what autograd keeps of a batch normalisation in training mode, if it does."""
+    if function is synchronised_batch_norm:
+        return output.grad_fn.statistics
     node = output.grad_fn if function is F.batch_norm else None
     if not hasattr(node, "_saved_result1") or not len(node._saved_result1):
         return None

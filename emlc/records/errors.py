@@ -15,3 +15,7 @@ class DivergenceError(SuiteError):
 
 class Interrupted(Exception):  # noqa: N818  (no error: the run goes on later)
     """The process was asked to stop, and has; what it had done is kept."""
+
+
+class ProcessLost(Exception):  # noqa: N818  (not this process's error: the run goes on later)
+    """Another process of the same training does not answer any more."""

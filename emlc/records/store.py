@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,9 @@ SCHEMA = "emlc.seal/1"
 SEAL = "seal.json"
 RUNS = "runs"
 """The kind whose folder users look into; it lies in sight."""
+
+LATENCY = "EMLC_LATENCY"
+"""The variable that holds the seconds by which a shared file system may be late; none unless a workflow sets it."""
 
 
 def identifier(kind: str, identity: Mapping[str, Any]) -> str:
@@ -73,12 +77,15 @@ class Order:
     def beside(self, kind: str, identifier: str) -> Path:
         """Return the folder of another artefact of the same results, to read from.
 
+        One that another machine has just made may be seen late here; :data:`LATENCY` says how long to wait for it.
+
         Raises
         ------
         SuiteError
             If it is not there, not whole or not unchanged.
         """
         folder = place(self.results, kind, identifier)
+        _wait_for(folder / SEAL, float(os.environ.get(LATENCY, 0)))
         if wrong := complaint(folder, identifier):
             raise SuiteError(f"{wrong}; delete {folder} and start the workflow again")
         return folder
@@ -87,6 +94,12 @@ class Order:
 def place(results: Path, kind: str, identifier: str) -> Path:
     """Return the folder of an artefact."""
     return results / kind / identifier if kind == RUNS else results / "store" / kind / identifier
+
+
+def _wait_for(seal: Path, seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not seal.exists() and time.monotonic() < limit:
+        time.sleep(0.1)
 
 
 def read_order(path: Path) -> Order:

@@ -54,7 +54,7 @@ def write_files(folder: Path, count: int) -> np.ndarray:
     """Write `count` JPEG files of 16x16 pixels and return their keys: copies of ten pictures, one per class."""
     rng = np.random.default_rng(0)
     pictures = []
-    for label in range(CLASSES):
+    for _ in range(CLASSES):
         Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(folder / "picture.jpg")
         pictures.append((folder / "picture.jpg").read_bytes())
     keys = [f"{number // PER_FOLDER}/{number}.jpg" for number in range(count)]

@@ -14,6 +14,9 @@ from pipelines.evidence.records import Shown
 PLACE = ("dataset", "noise_type", "noise_rate")
 """What makes a column of a table."""
 
+SAID = ("profile", "protocol", "title", "selection", "selections", "seeds", "methods")
+"""What a table's page says of it as its order does."""
+
 
 def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
     """Return a table as plain data: cells in the order of the runs, and what the page says about it.
@@ -24,16 +27,18 @@ def as_table(facts: Mapping[str, Any], runs: Sequence[Shown]) -> dict[str, Any]:
     Parameters
     ----------
     facts : mapping
-        ``profile``, ``protocol``, ``title``, ``selection``, ``seeds``, ``datasets`` (title and date) and ``methods``
+        ``profile``, ``protocol``, ``title``, ``selection``, ``selections`` (of methods that report by another, by
+        label), ``seeds``, ``datasets`` (title and date) and ``methods``
         (labels).
     runs : sequence of Shown
     """
     groups: dict[tuple[Any, ...], list[Shown]] = {}
     for run in runs:
         groups.setdefault((run.key, run.dataset, run.noise, run.rate), []).append(run)
-    cells = [_cell(facts["selection"], group) for group in groups.values()]
+    own = facts["selections"]
+    cells = [_cell(own.get(group[0].method, facts["selection"]), group) for group in groups.values()]
     return {
-        **{name: facts[name] for name in ("profile", "protocol", "title", "selection", "seeds", "methods")},
+        **{name: facts[name] for name in SAID},
         "datasets": _datasets(facts["datasets"], runs),
         "versions": _versions(runs),
         "cells": cells,
@@ -57,7 +62,7 @@ def _cell(selection: str, group: Sequence[Shown]) -> dict[str, Any]:
         "effective_rates": [round(run.record["task"]["effective_rate"], 4) for run in completed],
         "runs": {str(run.seed): _place(run) for run in group},
         "failed": [_failure(run) for run in group if not run.completed],
-        "recipe": recipe_of(group[0].record),
+        "recipe": {**recipe_of(group[0].record), "selection": selection},
     }
 
 
@@ -95,16 +100,19 @@ def _place(run: Shown) -> str:
 
 
 def recipe_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a run was trained, in the words of ``published/provenance.yaml``."""
+    """Return how a run was trained, in the words of ``published/provenance.yaml``; older records tell less."""
     config, training = record["config"], record["config"]["training"]
-    return {
+    told = {
         "network": config["model"]["name"],
         "initialisation": config["initialisation"],
         "epochs": training["epochs"],
         "batch_size": training["batch_size"],
         "padding": config["crop_padding"],
+        "padding_content": config.get("padding"),
         "clean_images": record["task"]["clean"],
+        "validation_images": record["task"].get("validation_only"),
     }
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _datasets(datasets: Sequence[Mapping[str, Any]], runs: Sequence[Shown]) -> list[dict[str, Any]]:

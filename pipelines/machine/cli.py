@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from emlc.records.errors import SuiteError
+from pipelines.machine.processes import rank
 
 BAD_INPUT = 2
 
@@ -41,6 +42,7 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     try:
         status = main(sys.argv[1:])
     except SuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
+        teller = f"process {rank()}: " if rank() else ""
+        print(f"{teller}error: {error}", file=sys.stderr)
         status = BAD_INPUT
     sys.exit(status)

@@ -5,7 +5,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from emlc.records.errors import SuiteError
-from pipelines.machine.slots import take_slot
+from pipelines.machine.slots import take_slot, take_slots
 
 if TYPE_CHECKING:
     import torch
@@ -55,9 +55,22 @@ def open_device(name: str, threads: int) -> "torch.device":
     if kind == "cpu":
         return torch.device("cpu")
     # By UUID: the same number may mean different GPUs in processes that see different ones.
-    slot = take_slot([str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())])
+    slot = _own_slot([str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())])
     torch.cuda.set_device(slot)
     return torch.device("cuda", slot)
+
+
+def _own_slot(names: list[str]) -> int:
+    """Take a GPU; of several processes of a training, the first takes one for each and tells the others."""
+    from torch import distributed
+
+    from emlc.models import processes
+
+    if processes.count() == 1:
+        return take_slot(names)
+    taken = [take_slots(names, processes.count()) if processes.rank() == 0 else None]
+    distributed.broadcast_object_list(taken)
+    return taken[0][processes.rank()]
 
 
 def find_device(name: str) -> "torch.device":

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import NamedTuple, Self
 
 from emlc.records.errors import Interrupted
+from pipelines.machine.processes import rank, started
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What schedulers and shells send before they kill."""
@@ -26,12 +27,16 @@ def stoppable(work: Callable[["StopRequest"], int]) -> int:
         try:
             return work(stopped)
         except Interrupted as stop:
-            print(f"{signal.Signals(stopped.signal).name}: {stop}", file=sys.stderr)
-            return 128 + stopped.signal
+            number = stopped.signal or signal.SIGTERM  # another process of the training may have been the one asked
+            if rank() == 0:
+                print(f"{signal.Signals(number).name}: {stop}", file=sys.stderr)
+            return 128 + number
 
 
 class StopRequest:
     """A context in which the first of :data:`SIGNALS` is noted; a second one does what it does elsewhere.
+
+    Under torchrun it is ignored: torchrun hands on what a shell or a scheduler has sent to all processes already.
 
     Attributes
     ----------
@@ -56,5 +61,7 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
+        if started() > 1:
+            return
         for other, handler in self._before.items():
             signal.signal(other, handler)

@@ -15,6 +15,7 @@ from emlc.records.errors import SuiteError
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+SLURM_JOB = "SLURM_JOB_ID"
 
 _held: dict[Path, FileLock] = {}
 
@@ -39,42 +40,63 @@ def slots_folder() -> Path:
 
 
 def take_slot(names: Sequence[str], folder: Path | None = None) -> int:
-    """Take a free device for the rest of this process's life, waiting while all are busy.
+    """Take one device: the only one of :func:`take_slots`."""
+    return take_slots(names, 1, folder)[0]
 
-    A process that holds one of the devices already gets the same again.
+
+def take_slots(names: Sequence[str], count: int, folder: Path | None = None) -> list[int]:
+    """Take free devices for the rest of this process's life, waiting while too few are free.
+
+    All or none: two trainings that need several never wait for each other. A process that holds devices already gets
+    the same again. Those that SLURM gave to a job are the job's, whether SLURM gave them to others, too, or not: no
+    lock where all of them are wanted.
 
     Parameters
     ----------
     names : sequence of str
         What identifies each device on this machine, whatever its number here, e.g. a GPU's UUID.
+    count : int
+        How many.
     folder : Path, optional
         Of the lock files; default is :func:`slots_folder`.
 
     Returns
     -------
-    int
-        Position of the device in `names`.
+    list of int
+        Positions of the devices in `names`.
 
     Raises
     ------
     SuiteError
-        If the lock files cannot be written.
+        If there are not as many, or the lock files cannot be written.
     """
+    if count > len(names):
+        raise SuiteError(f"a training by {count} processes needs as many GPUs, and here are {len(names)}")
+    if count == len(names) and SLURM_JOB in os.environ:
+        return list(range(count))
     files = [(folder or slots_folder()) / f"{name}.lock" for name in names]
-    position = _held_or_free(files)
-    if position is None:
-        logger.info("all GPUs (%d) are taken by other processes; waiting for one", len(names))
-    while position is None:
+    positions = _held_or_free(files, count)
+    if not positions:
+        wanted = "one" if count == 1 else str(count)
+        logger.info("all GPUs (%d) are taken by other processes; waiting for %s", len(names), wanted)
+    while not positions:
         time.sleep(POLL_SECONDS)
-        position = _held_or_free(files)
-    return position
+        positions = _held_or_free(files, count)
+    return positions
 
 
-def _held_or_free(files: Sequence[Path]) -> int | None:
-    mine = [position for position, file in enumerate(files) if file in _held]
-    if mine:
-        return mine[0]
-    return next((position for position, file in enumerate(files) if _lock(file)), None)
+def _held_or_free(files: Sequence[Path], count: int) -> list[int]:
+    """Return the positions of as many files as are wanted, all locked; none if that many cannot be had."""
+    taken = [position for position, file in enumerate(files) if file in _held][:count]
+    new: list[int] = []
+    for position, file in enumerate(files):
+        if len(taken) + len(new) < count and file not in _held and _lock(file):
+            new.append(position)
+    if len(taken) + len(new) == count:
+        return taken + new
+    for position in new:
+        _held.pop(files[position]).release()
+    return []
 
 
 def _lock(file: Path) -> bool:

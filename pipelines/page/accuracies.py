@@ -1,6 +1,6 @@
 """A table of accuracies in the paper's layout, each method beside its published row and the difference."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ TABLE_SCHEMA = {
     "required": ["profile", "protocol", "title", "selection", "seeds", "datasets", "methods", "cells", "paired"],
     "properties": {
         "selection": {"enum": list(SELECTION_TEXT)},
+        "selections": {"type": "object", "additionalProperties": {"enum": list(SELECTION_TEXT)}},
         "seeds": {"type": "array"},
         "datasets": {"type": "array", "items": {"type": "object", "required": ["title"]}},
         "methods": {"type": "array", "items": {"type": "string"}},
@@ -94,10 +95,16 @@ def _about(table: dict[str, Any], compared: bool) -> str:
     seeds = ", ".join(str(seed) for seed in table["seeds"])
     return (
         f"Test accuracy (%), mean ± standard deviation over seeds {seeds}; protocol `{table['protocol']}`; reported is "
-        f"{SELECTION_TEXT[table['selection']]}. Bold: the best mean of a column and all "
+        f"{selection_text(table)}. Bold: the best mean of a column and all "
         "that cannot be told from it (below). "
         f"{COMPARED if compared else UNCOMPARED} Data: {datasets}."
     )
+
+
+def selection_text(table: Mapping[str, Any]) -> str:
+    """Return what is reported of a table's runs, and of those of methods that report something else."""
+    own = "".join(f", of {label} {SELECTION_TEXT[rule]}" for label, rule in table.get("selections", {}).items())
+    return f"{SELECTION_TEXT[table['selection']]}{own}"
 
 
 def _dataset_text(dataset: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def _section(grid: Grid, title: str, marks: Container[Place]) -> dict[str, Any]:
             "published": known,
             "difference": _difference(measured, known) if beside == title else None,
             "verdict": judged.get(key),
-            "seeds": seed_rows(measured, grid.records, grid.table["selection"]) if measured else [],
+            "seeds": seed_rows(measured, grid.records, _selection(grid.table, measured)) if measured else [],
         }
 
     rows = [
@@ -85,6 +85,10 @@ def _section(grid: Grid, title: str, marks: Container[Place]) -> dict[str, Any]:
     ]
     names = [column_name(*column) for column in columns]
     return {"title": title, "beside": beside, "own": beside == title, "columns": names, "rows": rows}
+
+
+def _selection(table: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    return table.get("selections", {}).get(cell["method"], table["selection"])
 
 
 def seed_rows(

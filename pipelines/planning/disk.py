@@ -33,6 +33,9 @@ KNOWN = {
 }
 """Images, bytes that each takes when it is prepared, and classes."""
 
+TESTED = {"digits": 360, "clothes": 1_000, "cifar10": 10_000, "cifar100": 10_000, "clothing1m": 10_526}
+"""Test images among them; of other kinds a sixth, as CIFAR has."""
+
 FOLDER_BYTES_PER_IMAGE, FOLDER_GROWTH = 300, 10
 FOLDER_CLASSES = 100
 PHOTO_BYTES = 10_000
@@ -62,6 +65,35 @@ def dataset_sizes(profile: Profile, name: str, root: Path) -> Sizes:
     if "subset" in options:
         images = min(images, sum(options["subset"].values()))
     return Sizes(images, images * (pixels + 8) + 10_000, 40 * images + 16 * classes**2 + 100_000)
+
+
+class Images(NamedTuple):
+    """Of a data set: how many are trained and tested on, and their height and width in pixels."""
+
+    training: int
+    test: int
+    side: int
+
+
+SIDES = {"digits": 8, "clothes": 28}
+"""Pixels in height and width; photographs say it themselves, all others are taken to be of CIFAR's size."""
+
+
+def images_of(profile: Profile, name: str, root: Path) -> Images:
+    """Return how many images a dataset has, and how large they are.
+
+    Raises
+    ------
+    SuiteError
+        As :func:`dataset_sizes`.
+    """
+    options = dataset_options(profile, name)
+    side = SIDES.get(options["kind"]) or getattr(open_dataset(name, options), "size", 32)
+    if "subset" in options:
+        return Images(options["subset"]["train"], options["subset"]["test"], side)
+    count = dataset_sizes(profile, name, root).images
+    test = TESTED.get(options["kind"], count // 6)
+    return Images(count - test, test, side)
 
 
 def _folder(kind: str, size: int) -> tuple[int, int, int]:

@@ -10,10 +10,15 @@ from emlc.records.record import COMPLETED, read_record
 from emlc.records.record import SCHEMA as RUN_SCHEMA
 
 PRETRAINING_SCHEMA = "emlc.engine.pretraining/1"
+SPEED = Path("results/speed.json")
+"""What :mod:`pipelines.speed` last measured; relative to the root folder."""
+TABLE_TIME = Path("docs/time.json")
+"""How long `make table1` took, from nothing, and on how fast a machine; relative to the root folder."""
 
 
 def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
-    """Return what decides how long an epoch takes: dataset, device, network, method, options, batch size, precision.
+    """Return what decides how long an epoch takes: dataset, device, network, method, options, batch size, precision,
+    number of processes.
 
     Parameters
     ----------
@@ -26,7 +31,7 @@ def run_key(title: str, device: str, spec: Mapping[str, Any]) -> str:
     """
     training = spec["training"]
     arithmetic = [training["batch_size"], training.get("precision", "float32")]
-    parts = [spec["model"], spec["implementation"], spec["options"], *arithmetic]
+    parts = [spec["model"], spec["implementation"], spec["options"], *arithmetic, training.get("processes", 1)]
     return canonical_json([title, device, *parts])
 
 
@@ -63,3 +68,31 @@ def _time(path: Path) -> list[tuple[str, float]]:
         return []
     key = run_key(content["run"]["title"], content["device"], content["config"])
     return [(key, content["timing"]["total_seconds"] / len(content["epochs"]))]
+
+
+def table_time(speed: Path) -> dict[str, Any] | None:
+    """Return how long a whole table took, from what :mod:`pipelines.speed` wrote; None if that was of less.
+
+    Returns
+    -------
+    dict or None
+        ``seconds``, ``runs``, and the machine's ``cores`` and ``reference_seconds``.
+
+    Raises
+    ------
+    SuiteError
+        If the file is damaged.
+    """
+    found = read_json(speed) if speed.exists() else {}
+    if not found.get("trained") or found["trained"] < found["runs"]:
+        return None
+    return {name: found[name] for name in ("seconds", "runs", "cores", "reference_seconds")}
+
+
+def seconds_here(time: Mapping[str, Any], runs: int, reference_seconds: float, cores: int) -> float:
+    """Return about how long `runs` runs of the default profile take on a machine, from :func:`table_time` of another.
+
+    In proportion to the reference loop (:mod:`pipelines.machine.speed`), and shared out to the cores.
+    """
+    work = time["seconds"] * time["cores"] / time["reference_seconds"] / time["runs"]
+    return work * runs * reference_seconds / cores

@@ -1,8 +1,9 @@
 """What it takes to make a profile's tables: how many steps, how many hours, how much disk.
 
-Hours are for one run at a time, from records of the same dataset, network, method, options and batch size on the same
-device, or unknown where there are none. Bytes are estimated as :mod:`pipelines.planning.disk` says. What is in the
-store is not counted again. What figures and ablations train beyond the tables is not counted.
+Hours are for one run at a time: from records of the same dataset, network, method, options and batch size on the same
+device or, where there are none, as :mod:`pipelines.planning.clock` estimates them; the table says which. Bytes are
+estimated as :mod:`pipelines.planning.disk` says. What is in the store is not counted again. What figures and ablations
+train beyond the tables is not counted.
 """
 
 import shutil
@@ -15,7 +16,8 @@ from tabulate import tabulate
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order, sound
 from pipelines.fetching.pointers import is_pointer, read_pointer
-from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
+from pipelines.planning.clock import Clock
+from pipelines.planning.disk import dataset_sizes, encoder_bytes, images_of, run_bytes, source_bytes
 from pipelines.planning.hours import pretraining_key, run_key
 from pipelines.prepare import missing
 from pipelines.profile.load import title_of, used
@@ -40,6 +42,8 @@ class Item(NamedTuple):
         Bytes that it takes each time.
     seconds : float or None
         That it takes each time on the device; None if nothing tells.
+    how : str
+        Where the seconds come from.
     """
 
     step: str
@@ -48,18 +52,34 @@ class Item(NamedTuple):
     to_do: int
     size: int
     seconds: float | None = 0.0
+    how: str = ""
 
 
-def plan(jobs: Jobs, device: str, times: Mapping[str, float]) -> list[Item]:
+class Times(NamedTuple):
+    """What tells how long steps take on a device.
+
+    Attributes
+    ----------
+    device : str
+        As records name it.
+    recorded : mapping of str to float
+        :func:`pipelines.planning.hours.recorded_times`.
+    clock : Clock or None
+        For what no record tells of.
+    """
+
+    device: str
+    recorded: Mapping[str, float]
+    clock: Clock | None = None
+
+
+def plan(jobs: Jobs, times: Times) -> list[Item]:
     """Return everything that a profile's tables take, in the order in which it is made.
 
     Parameters
     ----------
     jobs : Jobs
-    device : str
-        As records name it.
-    times : mapping of str to float
-        :func:`pipelines.planning.hours.recorded_times`.
+    times : Times
 
     Raises
     ------
@@ -72,8 +92,8 @@ def plan(jobs: Jobs, device: str, times: Mapping[str, float]) -> list[Item]:
     return [
         *_fetch_items(jobs),
         *(item for name in names for item in _data_items(jobs, name, runs[name])),
-        *(item for name in names for item in _pretraining_items(jobs, name, runs[name], device, times)),
-        *(item for name in names for item in _run_items(jobs, name, runs[name], device, times)),
+        *(item for name in names for item in _pretraining_items(jobs, name, runs[name], times)),
+        *(item for name in names for item in _run_items(jobs, name, runs[name], times)),
     ]
 
 
@@ -84,10 +104,12 @@ def _fetch_items(jobs: Jobs) -> list[Item]:
     ]
 
 
-def _item(step: str, about: str, orders: Iterable[Order], size: int, seconds: float | None = 0.0) -> Item:
+def _item(
+    step: str, about: str, orders: Iterable[Order], size: int, taken: tuple[float | None, str] = (0.0, "")
+) -> Item:
     distinct = {order.id: order for order in orders}
     to_do = sum(not sound(order) for order in distinct.values())
-    return Item(step, about, len(distinct), to_do, size, seconds)
+    return Item(step, about, len(distinct), to_do, size, *taken)
 
 
 def _data_items(jobs: Jobs, name: str, runs: Sequence[Run]) -> list[Item]:
@@ -101,36 +123,60 @@ def _data_items(jobs: Jobs, name: str, runs: Sequence[Run]) -> list[Item]:
     return [*items, _item("inject", title, tasks, sizes.task)]
 
 
-def _pretraining_items(
-    jobs: Jobs, name: str, runs: Sequence[Run], device: str, times: Mapping[str, float]
-) -> list[Item]:
-    encoder = next((jobs.steps.encoder_of(run) for run in runs if jobs.steps.encoder_of(run)), None)
-    if encoder is None:
-        return []
+def _pretraining_items(jobs: Jobs, name: str, runs: Sequence[Run], times: Times) -> list[Item]:
+    found = [order for run in runs if (order := jobs.steps.encoder_of(run)) is not None]
+    return [_pretraining_item(jobs, name, order, times) for order in {order.id: order for order in found}.values()]
+
+
+def _pretraining_item(jobs: Jobs, name: str, encoder: Order, times: Times) -> Item:
     title, epochs = title_of(jobs.profile, name), encoder.identity["pretraining"]["epochs"]
-    seconds = _seconds(times.get(pretraining_key(title, device, encoder.identity)), epochs)
-    return [_item("pretrain", title, [encoder], encoder_bytes(encoder.identity["model"]), seconds)]
+    recorded = times.recorded.get(pretraining_key(title, times.device, encoder.identity))
+    taken = _recorded(recorded, epochs) if recorded else _guessed(jobs, name, times, "pretraining", encoder)
+    return _item("pretrain", title, [encoder], encoder_bytes(encoder.identity["model"]), taken)
 
 
-def _run_items(jobs: Jobs, name: str, runs: Sequence[Run], device: str, times: Mapping[str, float]) -> list[Item]:
-    title, images = title_of(jobs.profile, name), dataset_sizes(jobs.profile, name, ROOT).images
-    items = []
-    for method in dict.fromkeys(run.method for run in runs):
-        orders = [jobs.steps.run(run) for run in runs if run.method == method]
-        training = orders[0].identity["training"]
-        seconds = _seconds(times.get(run_key(title, device, orders[0].identity)), training["epochs"])
-        label = jobs.profile.method(method).label
-        items.append(_item("train", f"{title}: {label}", orders, run_bytes(training, images), seconds))
-    return items
+def _run_items(jobs: Jobs, name: str, runs: Sequence[Run], times: Times) -> list[Item]:
+    return [
+        _run_item(jobs, name, [run for run in runs if run.method == method], times)
+        for method in dict.fromkeys(run.method for run in runs)
+    ]
 
 
-def _seconds(per_epoch: float | None, epochs: int) -> float | None:
-    return None if per_epoch is None else per_epoch * epochs
+def _run_item(jobs: Jobs, name: str, runs: Sequence[Run], times: Times) -> Item:
+    title, orders = title_of(jobs.profile, name), [jobs.steps.run(run) for run in runs]
+    training = orders[0].identity["training"]
+    size = run_bytes(training, dataset_sizes(jobs.profile, name, ROOT).images)
+    about = f"{title}: {jobs.profile.method(runs[0].method).label}"
+    return _item("train", about, orders, size, run_seconds(jobs, orders[0], times))
+
+
+def run_seconds(jobs: Jobs, run: Order, times: Times) -> tuple[float | None, str]:
+    """Return how long a run takes (None if nothing tells), and how that is known."""
+    recorded = times.recorded.get(run_key(run.about["title"], times.device, run.identity))
+    if recorded:
+        return _recorded(recorded, run.identity["training"]["epochs"])
+    return _guessed(jobs, run.about["dataset"], times, "run", run)
+
+
+def _recorded(per_epoch: float, epochs: int) -> tuple[float, str]:
+    return per_epoch * epochs, "records"
+
+
+def _guessed(jobs: Jobs, name: str, times: Times, kind: str, order: Order) -> tuple[float | None, str]:
+    """Return what the clock says of a run or a pretraining that has to be done."""
+    if times.clock is None or sound(order):
+        return None, ""
+    images = images_of(jobs.profile, name, ROOT)
+    a_pass = order.identity.get("passes", {}).get("images")
+    return getattr(times.clock, kind)(order, images._replace(training=a_pass or images.training))
 
 
 def bytes_needed(items: Sequence[Item]) -> int:
     """Return the bytes of all that does not exist yet."""
     return sum(item.size * item.to_do for item in items)
+
+
+COLUMNS = ["Step", "", "Times", "To do", "Hours to go", "Disk to go", "Hours from"]
 
 
 def as_markdown(items: Sequence[Item]) -> str:
@@ -139,12 +185,13 @@ def as_markdown(items: Sequence[Item]) -> str:
     rows = [_row(item.step, item.about, [item]) for item in items]
     rows += [_row(f"all {step[0].step}", "", step) for step in steps if len(step) > 1]
     rows.append(_row("**all**", "", items))
-    return tabulate(rows, ["Step", "", "Times", "To do", "Hours to go", "Disk to go"], "github", disable_numparse=True)
+    return tabulate(rows, COLUMNS, "github", disable_numparse=True)
 
 
 def _row(step: str, about: str, items: Sequence[Item]) -> list[str]:
     times, to_do = (sum(getattr(item, name) for item in items) for name in ("times", "to_do"))
-    return [step, about, str(times), str(to_do), _hours(items), as_size(bytes_needed(items))]
+    how = items[0].how if len(items) == 1 and to_do else ""
+    return [step, about, str(times), str(to_do), _hours(items), as_size(bytes_needed(items)), how]
 
 
 def _hours(items: Sequence[Item]) -> str:
@@ -183,6 +230,6 @@ def check_disk(jobs: Jobs) -> None:
     SuiteError
         Saying how many bytes are needed and how many are free.
     """
-    needed, free = bytes_needed(plan(jobs, device="", times={})), shutil.disk_usage(ROOT).free
+    needed, free = bytes_needed(plan(jobs, Times("", {}))), shutil.disk_usage(ROOT).free
     if needed > free:
         raise SuiteError(f"{ROOT} has {as_size(free)} free, but the plan needs {as_size(needed)}; make room first")

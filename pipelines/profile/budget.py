@@ -69,5 +69,6 @@ def check_budget(budget: Budget, profile: Profile, methods: Collection[str]) -> 
     for column in budget.columns:
         if column.dataset not in profile.datasets:
             raise SuiteError(f"unknown dataset {column.dataset!r}; the profile has: {', '.join(profile.datasets)}")
-    if shown := sorted(set(budget.seeds) & set(profile.seeds)):
+    reported = {seed for table in profile.tables for seed in profile.seeds_of(table)}
+    if shown := sorted(set(budget.seeds) & reported):
         raise SuiteError(f"tables report seeds {', '.join(map(str, shown))}; search on others")

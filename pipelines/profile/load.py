@@ -161,6 +161,7 @@ def _check_profile(profile: Profile) -> None:
         _check_dataset(profile, name)
     for key, table in profile.tables.items():
         _check_columns(profile, f"tables.{key}.columns", table.columns)
+        _check_distinct(f"tables.{key}.seeds", table.seeds or ())
         for method in table.methods or ():
             _check_known(f"tables.{key}.methods", "method", method, profile.methods)
     _check_distinct("seeds", profile.seeds)
@@ -169,6 +170,28 @@ def _check_profile(profile: Profile) -> None:
     _check_variants(profile)
     _check_evidence(profile)
     _check_starts(profile)
+    _check_methods(profile)
+
+
+def _check_methods(profile: Profile) -> None:
+    """Every method's training holds together on every data set, and so do its statistics with the images."""
+    for name in (*profile.methods, *profile.variants):
+        kind = "methods" if name in profile.methods else "variants"
+        for dataset in profile.method(name).datasets:
+            _check_known(f"{kind}.{name}.datasets", "dataset", dataset, profile.datasets)
+        for dataset in used(profile):
+            _check_on_dataset(profile, f"{kind}.{name}", name, dataset)
+
+
+def _check_on_dataset(profile: Profile, key: str, method: str, dataset: str) -> None:
+    try:
+        profile.training_of(method, dataset)
+    except ValidationError as error:
+        raise SuiteError(f"config key {key}.training, on {dataset}: {told(error).partition(': ')[2]}") from None
+    try:
+        open_dataset(dataset, dataset_options(profile, dataset, method))
+    except SuiteError as error:
+        raise SuiteError(f"config key {key}: {error}") from None
 
 
 def _check_dataset(profile: Profile, name: str) -> None:
@@ -319,9 +342,9 @@ def start_of(profile: Profile, method: str) -> str:
     return profile.method(method).initialisation or profile.initialisation
 
 
-def dataset_options(profile: Profile, name: str) -> dict[str, Any]:
-    """Return what :func:`emlc.data.open_dataset` needs to open a data set of the profile."""
-    data = profile.datasets[name]
+def dataset_options(profile: Profile, name: str, method: str | None = None) -> dict[str, Any]:
+    """Return what :func:`emlc.data.open_dataset` needs to open a data set of the profile, or as a method sees it."""
+    data = profile.datasets[name] if method is None else profile.data(method, name)
     return {"kind": data.kind, **data.options}
 
 

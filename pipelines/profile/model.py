@@ -1,7 +1,6 @@
 """The types of a profile: what may be said in ``config/*.yaml``, and what it stands for where it is left out."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -42,6 +41,7 @@ Module = Annotated[str, StringConstraints(pattern=r"^(baselines|emlc)\.[a-z_][a-
 Start = Literal["scratch", "simclr", "imagenet"]
 Split = Literal["balanced", "released"]
 Order = Literal["reshuffled", "fixed"]
+Sampling = Literal["per-label", "exact-count"]
 Noise = Literal[
     "sym",
     "sym-exclusive",
@@ -86,7 +86,7 @@ class Where(Block):
 class Column(Where):
     """A column of a table."""
 
-    sampling: Literal["per-label", "exact-count"] | None = None
+    sampling: Sampling | None = None
 
 
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
@@ -138,9 +138,16 @@ class TrainingChange(Block):
     lr: Positive | None = None
     momentum: Annotated[Real, Field(ge=0, lt=1)] | None = None
     weight_decay: NotNegative | None = None
+    nesterov: bool | None = None
+    schedule: Literal["constant", "steps", "cosine"] | None = None
     milestones: tuple[Annotated[Whole, Field(ge=0)], ...] | None = None
     decay: Annotated[Real, Field(gt=0, le=1)] | None = None
+    final_lr: NotNegative | None = None
+    warm_up_epochs: Annotated[Whole, Field(ge=0)] | None = None
+    warm_up_lr: NotNegative | None = None
     precision: Literal["float32", "tf32", "bfloat16"] | None = None
+    processes: Count | None = None
+    batch_norm: Literal["synchronised", "local"] | None = None
 
 
 class Training(TrainingChange):
@@ -151,6 +158,19 @@ class Training(TrainingChange):
     lr: Positive
     momentum: Annotated[Real, Field(ge=0, lt=1)]
     weight_decay: NotNegative
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        schedule = self.schedule or "steps"
+        if schedule != "steps" and self.milestones:
+            raise ValueError(f"milestones are of schedule steps, not of {schedule}; say milestones: []")
+        if schedule != "cosine" and self.final_lr is not None:
+            raise ValueError(f"final_lr is of schedule cosine, not of {schedule}; leave it out")
+        if (self.warm_up_epochs or 0) > self.epochs:
+            raise ValueError(f"warm_up_epochs is {self.warm_up_epochs}, more than the {self.epochs} epochs; lower it")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
 
 
 class Model(BaseModel):
@@ -178,40 +198,70 @@ class Data(Block):
     imagenet: Annotated[str, Field(min_length=1)] | None = None
 
 
-class MethodEntry(Block):
-    """A row of tables: an implementation, and how it is trained."""
+class DataChange(Block):
+    """What a method changes of a data set: how it is split, augmented and learned."""
 
-    label: Label
-    implementation: Module
+    clean_per_class: Count | None = None
+    validation_per_class: Count | None = None
+    crop_padding: Annotated[Whole, Field(ge=0)] | None = None
+    padding: Literal["zero", "reflect"] | None = None
+    auto_augment: Literal["cifar10", "imagenet"] | None = None
+    mean: Annotated[tuple[Real, ...], Field(min_length=1)] | None = None
+    std: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    model: Model | None = None
+
+    def on(self, data: Data) -> Data:
+        """Return a data set as the method sees it: a `model` replaces its own, options and all."""
+        given = {name: getattr(self, name) for name in DataChange.model_fields}
+        given = {name: value for name, value in given.items() if value is not None}
+        pixels = {name: list(given.pop(name)) for name in ("mean", "std") if name in given}
+        return data.model_copy(update={**given, "options": {**data.options, **pixels}})
+
+
+class OnDataset(DataChange):
+    """What a method does otherwise on one data set."""
+
+    options: dict[str, Any] = {}
+    training: TrainingChange = TrainingChange()
+
+
+class MethodChange(DataChange):
+    """How a method is trained, where not as all are: on every data set, and on some."""
+
     options: dict[str, Any] = {}
     training: TrainingChange = TrainingChange()
     initialisation: Start | None = None
     order: Order | None = None
     split: Split | None = None
     passes: Passes | None = None
+    sampling: Sampling | None = None
+    datasets: dict[Name, OnDataset] = {}
 
 
-class Variant(Block):
+class MethodEntry(MethodChange):
+    """A row of tables: an implementation, and how it is trained."""
+
+    label: Label
+    implementation: Module
+    selection: Literal[SELECTIONS] | None = None  # type: ignore[valid-type]
+
+
+class Variant(MethodChange):
     """A method of the profile, and what is different about it."""
 
     label: Label
     of: Name
     implementation: Module | None = None
-    options: dict[str, Any] = {}
-    training: TrainingChange = TrainingChange()
-    initialisation: Start | None = None
-    order: Order | None = None
-    split: Split | None = None
-    passes: Passes | None = None
 
 
 class Table(Block):
-    """A table: columns, rows in their order, and the published numbers it is compared with."""
+    """A table: columns, rows in their order, seeds if not the profile's, and the published numbers beside it."""
 
     title: Label
     published: Annotated[str, Field(min_length=1)] | None = None
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     methods: Annotated[Names, BeforeValidator(tuple)] | None = None
+    seeds: Seeds | None = None
     selection: Literal[SELECTIONS] = SELECTIONS[0]  # type: ignore[valid-type]
 
 
@@ -305,7 +355,9 @@ class Profile(Block):
     protocol: Literal["paper", "released"]
     seeds: Seeds
     seeds_per_job: Annotated[Whole, Field(ge=1, le=16)] = 1
+    cells_per_job: Count = 1
     checkpoint_minutes: Positive = 10
+    latency_seconds: NotNegative = 0
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
     loader_workers: Annotated[Whole, Field(ge=0)] = 2
@@ -326,8 +378,33 @@ class Profile(Block):
         if name in self.methods:
             return self.methods[name]
         variant = self.variants[name]
-        base = self.methods[variant.of]
-        return base.model_copy(update=_overlaid(base, variant))
+        return laid_over(self.methods[variant.of], variant)
+
+    def data(self, method: str, dataset: str) -> Data:
+        """Return a data set as a method sees it."""
+        entry = self.method(method)
+        return entry.datasets.get(dataset, OnDataset()).on(entry.on(self.datasets[dataset]))
+
+    def training_of(self, method: str, dataset: str) -> Training:
+        """Return how a method is trained on a data set.
+
+        Raises
+        ------
+        ValidationError
+            If what the profile, the method and its data set say does not go together.
+        """
+        entry = self.method(method)
+        parts = (self.training, entry.training, entry.datasets.get(dataset, OnDataset()).training)
+        return Training.model_validate({key: value for part in parts for key, value in said(part).items()})
+
+    def options_of(self, method: str, dataset: str) -> dict[str, Any]:
+        """Return the options that a method has on a data set."""
+        entry = self.method(method)
+        return {**entry.options, **entry.datasets.get(dataset, OnDataset()).options}
+
+    def seeds_of(self, table: str) -> tuple[int, ...]:
+        """Return the seeds that a table reports."""
+        return self.tables[table].seeds or self.seeds
 
     def columns(self) -> dict[Where, Column]:
         """Return the columns of all tables, by place."""
@@ -335,11 +412,22 @@ class Profile(Block):
         return {Where(**column.model_dump(include=set(Where.model_fields))): column for column in all_columns}
 
 
-def _overlaid(base: MethodEntry, variant: Variant) -> Mapping[str, Any]:
-    """Return the fields of `base` that a variant changes; options and training key by key."""
-    given = {key: getattr(variant, key) for key in variant.model_fields_set - {"of", "options", "training"}}
-    training = base.training.model_copy(update=said(variant.training))
-    return {**given, "options": {**base.options, **variant.options}, "training": training}
+Entry = TypeVar("Entry", bound=BaseModel)
+
+
+def laid_over(base: Entry, over: BaseModel) -> Entry:
+    """Return `base` with what `over` says of its keys: mappings and blocks key by key, but a model as a whole."""
+    given = {name: getattr(over, name) for name in over.model_fields_set & type(base).model_fields.keys()}
+    changes = {name: _laid(getattr(base, name), value) for name, value in given.items() if value is not None}
+    return base.model_copy(update=changes)
+
+
+def _laid(base: Any, over: Any) -> Any:
+    if isinstance(base, Block) and isinstance(over, Block):
+        return laid_over(base, over)
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{name: _laid(base.get(name), value) for name, value in over.items()}}
+    return over
 
 
 def said(block: BaseModel) -> dict[str, Any]:

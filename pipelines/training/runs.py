@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from emlc.data.listing import Listing
@@ -18,10 +19,12 @@ from emlc.engine.contract import Training
 from emlc.engine.history import History
 from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import select_epoch
+from emlc.engine.processes import check_processes
 from emlc.engine.run import Data, Recipe, initial_network
 from emlc.engine.run import run as train_recipe
+from emlc.models import processes
 from emlc.records.artefacts import file_digest
-from emlc.records.errors import SuiteError
+from emlc.records.errors import DivergenceError, SuiteError
 from emlc.records.record import COMPLETED, FAILED, scores
 from emlc.records.store import Order
 from emlc.tasks.draw import Task, load_task
@@ -32,6 +35,9 @@ from pipelines.training.pictures import on_disk
 
 FAILURES = (SuiteError, RuntimeError, ValueError, ArithmeticError, MemoryError)
 """What a diverged run, a bad hyper-parameter or a full memory raises inside the training."""
+
+AGREED = (DivergenceError,)
+"""What all processes of a training find at once; anything else may be one's alone, and ends them."""
 
 NAMES = ("profile", "protocol", "method", "label", "dataset", "title", "noise", "rate", "seed")
 """What a record says of what its run was called where it was trained; another profile may call it otherwise."""
@@ -61,7 +67,8 @@ def opened(order: Order) -> Opened:
     Raises
     ------
     SuiteError
-        If the data, the task or the encoder cannot be trusted, or do not belong together.
+        If the data, the task or the encoder cannot be trusted, or do not belong together, or if the processes that are
+        here would make it another training.
     """
     identity = order.identity
     folder = order.beside("data", identity["data"])
@@ -69,6 +76,7 @@ def opened(order: Order) -> Opened:
     task = load_task(order.beside("tasks", identity["task"]) / "task.npz", expect_data_sha256=checksum)
     pretrained = encoder_of(order)
     recipe = build_recipe(identity, pretrained)
+    check_processes(recipe.training)
     arrays = on_disk(order, prepared, folder) if isinstance(prepared, Listing) else prepared
     if pretrained is not None:
         # An encoder that does not fit is refused before the training, whose failures are findings.
@@ -120,17 +128,18 @@ def execute(order: Order, keep: Keep, minutes: float) -> tuple[dict[str, Any], H
         "versions": versions(),
         "device": device_name(device),
     }
-    started = time.perf_counter()
+    started, failures = time.perf_counter(), FAILURES if processes.count() == 1 else AGREED
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
         # Another identity, other software or another device make it another training.
         known = {"id": order.id, "versions": content["versions"], "device": content["device"]}
         history = train_recipe(recipe, task, arrays, device, Checkpoints(keep.path, known, minutes, keep.stopped))
-    except FAILURES as error:
+    except failures as error:
         if not isinstance(error, SuiteError):
             traceback.print_exc()
-        forget(keep.path)
+        if processes.rank() == 0:
+            forget(keep.path)
         return {**content, "status": FAILED, "error": _one_line(error)}, History()
     if isinstance(arrays, Photographs):
         content["data"]["unreadable"] = history.unreadable
@@ -171,6 +180,7 @@ def _timing(history: History, started: float, device: torch.device) -> dict[str,
         "seconds_per_epoch": [round(seconds, 6) for seconds in history.seconds],
         "total_seconds": round(history.spent + time.perf_counter() - started, 6),
         "resumed": history.resumed,
+        "processes": processes.count(),
         "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else kilobytes * 1024,
     }
 
@@ -181,6 +191,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "effective_rate": task.effective_rate,
         "clean": len(task.clean_labels),
         "validation": len(task.validation_labels),
+        "validation_only": len(np.setdiff1d(task.validation_indices, task.clean_indices)),
         "noisy": len(task.noisy_labels),
         "warnings": list(task.warnings),
     }

@@ -15,7 +15,7 @@ from emlc.records.store import Order, identifier
 from emlc.tasks.task import Task
 from pipelines.machine.devices import open_device
 from pipelines.profile.budget import Budget, Candidate
-from pipelines.profile.model import MethodEntry, Profile, said
+from pipelines.profile.model import MethodChange, MethodEntry, OnDataset, Profile, laid_over, said
 from pipelines.training.draws import draw_task, noise_file
 from pipelines.workflow.steps import Run, Steps
 
@@ -79,7 +79,7 @@ class Search(NamedTuple):
         name = yaml.safe_dump(said(candidate), default_flow_style=True, width=1000).strip()
         for column in self.budget.columns:
             shared = steps.recipe(method, column.dataset)["training"] == said(self.profile.training)
-            clean = self.profile.datasets[column.dataset].clean_per_class
+            clean = self.profile.data(method, column.dataset).clean_per_class
             for seed in self.budget.seeds:
                 which = Run(method, column.dataset, column.noise, column.rate, seed)
                 yield Trial(which, name, shared, steps.run(which), steps.task_of(which), clean)
@@ -87,12 +87,11 @@ class Search(NamedTuple):
     def _changed(self, method: str, candidate: Candidate) -> Profile:
         """Return the profile with a candidate in a method's place, and clean sets with the held-out images."""
         more = self.budget.held_out_per_class
-        datasets = {
-            name: data.model_copy(update={"clean_per_class": data.clean_per_class + more})
-            for name, data in self.profile.datasets.items()
-        }
-        methods = {**self.profile.methods, method: _with(self.profile.methods[method], candidate)}
-        return self.profile.model_copy(update={"datasets": datasets, "methods": methods})
+        searched = dict.fromkeys(column.dataset for column in self.budget.columns)
+        sizes = {name: self.profile.data(method, name).clean_per_class + more for name in searched}
+        larger = {name: OnDataset(clean_per_class=size) for name, size in sizes.items()}
+        entry = laid_over(_with(self.profile.methods[method], candidate), MethodChange(datasets=larger))
+        return self.profile.model_copy(update={"methods": {**self.profile.methods, method: entry}})
 
     def needs(self) -> list[Order]:
         """Return the data and encoders that the runs are made from."""

@@ -44,6 +44,13 @@ class Pages:
 
     def table(self, name: str) -> Order:
         """Return a table with its comparison."""
+        return self._tables[name]
+
+    @cached_property
+    def _tables(self) -> dict[str, Order]:
+        return {name: self._table(name) for name in self.steps.profile.tables}
+
+    def _table(self, name: str) -> Order:
         profile, table = self.steps.profile, self.steps.profile.tables[name]
         methods = table.methods or tuple(profile.methods)
         datasets = [self.steps.dataset(name) for name in dict.fromkeys(column.dataset for column in table.columns)]
@@ -52,7 +59,8 @@ class Pages:
             "name": name,
             "title": table.title,
             "selection": table.selection,
-            "seeds": list(profile.seeds),
+            "selections": self._selections(methods),
+            "seeds": list(profile.seeds_of(name)),
             "datasets": [{"title": dataset.title, "released": dataset.released} for dataset in datasets],
             "methods": [profile.methods[method].label for method in methods],
             "published": _published(table.published),
@@ -60,8 +68,20 @@ class Pages:
         }
         return self._order("tables", "table", identity)
 
+    def _selections(self, methods: Iterable[str]) -> dict[str, str]:
+        """Return what methods report by that do so otherwise than their table."""
+        entries = [self.steps.profile.methods[name] for name in methods]
+        return {entry.label: entry.selection for entry in entries if entry.selection is not None}
+
     def curves(self, name: str) -> Order:
         """Return the convergence curves of a table's runs."""
+        return self._curves[name]
+
+    @cached_property
+    def _curves(self) -> dict[str, Order]:
+        return {name: self._curves_of(name) for name in self.steps.profile.tables}
+
+    def _curves_of(self, name: str) -> Order:
         columns = [self._place(column) for column in self.steps.profile.tables[name].columns]
         identity = {"name": name, "columns": columns, "runs": self._runs(self.steps.table_runs(name))}
         return self._order("curves", "curves", identity)
@@ -118,7 +138,7 @@ class Pages:
         """
         if where not in self._drawn and where.noise != REAL:
             where = Where(dataset=where.dataset, noise="sym", rate=0.0)
-        return self.steps.task(where, seed, SPLITS[protocol])
+        return self.steps.task(where, seed, self.steps.draw(where)._replace(split=SPLITS[protocol]))
 
     @cached_property
     def _drawn(self) -> frozenset[Where]:

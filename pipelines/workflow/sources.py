@@ -50,8 +50,8 @@ def sources(*modules: str) -> list[str]:
 @cache
 def _imported(module: str) -> tuple[str, ...]:
     """Return what a module loads; a package that is a command loads its ``__main__`` too."""
-    tree = ast.parse((ROOT / _file(module)).read_text(encoding="utf-8"))
-    names = {module, *(name for node in ast.walk(tree) for name in _names(node, module))}
+    imports, _ = _read(_file(module))
+    names = {module, *(name for node in imports for name in _names(node, module))}
     packages = {package for name in names for package in _ancestors(name)}
     if _file(module).endswith("__init__.py") and _exists(f"{module}.__main__"):
         names.add(f"{module}.__main__")
@@ -62,11 +62,11 @@ def _ancestors(module: str) -> Iterator[str]:
     return accumulate(module.split(".")[:-1], "{}.{}".format)
 
 
-def _names(node: ast.AST, module: str) -> Iterator[str]:
+def _names(node: ast.Import | ast.ImportFrom, module: str) -> Iterator[str]:
     """Yield the absolute names that an import statement of `module` may load."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
+    else:
         origin = _origin(node, module)
         yield origin
         yield from (f"{origin}.{alias.name}" for alias in node.names)
@@ -100,17 +100,28 @@ def _candidates(module: str) -> tuple[Path, Path]:
 @cache
 def digest(*modules: str) -> str:
     """Return the SHA-256 over what the source files of :func:`sources` do; comments and docstrings do not count."""
-    return sha256_bytes(*(f"{file}\n{_meaning(file)}\n".encode() for file in sources(*modules)))
+    return sha256_bytes(*(f"{file}\n{_read(file)[1]}\n".encode() for file in sources(*modules)))
 
 
 @cache
-def _meaning(file: str) -> str:
-    """Return a file's syntax tree as text, without docstrings."""
+def _read(file: str) -> tuple[list[ast.Import | ast.ImportFrom], str]:
+    """Return a file's imports, and its syntax tree as text, without docstrings."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, DOCUMENTED) and _has_docstring(node):
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)], _text(tree)
+
+
+def _text(node: object) -> str:
+    """Return a syntax tree as text, the same from every Python: fields that newer ones add are empty and left out."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return f"{type(node).__name__}({', '.join(fields)})"
 
 
 def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

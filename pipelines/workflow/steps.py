@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.data.on_disk import is_on_disk
 from emlc.noise.class_maps import as_pairs
 from emlc.noise.matrix_file import MATRIX, read_matrix
-from emlc.records.artefacts import file_digest
+from emlc.records.artefacts import canonical_json, file_digest
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
 from emlc.tasks.listed import REAL
@@ -24,10 +24,12 @@ from emlc.tasks.task import GIVEN
 from pipelines.fetching.pointers import is_pointer, read_pointer
 from pipelines.profile.load import dataset_options, start_of
 from pipelines.profile.mappings import read_yaml
-from pipelines.profile.model import IMAGENET, SIMCLR, Profile, Where, said
+from pipelines.profile.model import IMAGENET, SIMCLR, Model, Profile, Where, said
 from pipelines.profile.places import ROOT
 from pipelines.workflow.folders import content_digest, files_digest
 from pipelines.workflow.sources import digest
+
+T = TypeVar("T")
 
 MAPPED = ("asym",)
 """Noise kinds that a data set's class map decides."""
@@ -41,6 +43,15 @@ class Run(NamedTuple):
     noise: str
     rate: float
     seed: int
+
+
+class Draw(NamedTuple):
+    """How a task is drawn, as far as methods may differ in it; the words are those of profiles."""
+
+    split: str
+    sampling: str
+    clean_per_class: int | None
+    validation_per_class: int | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,11 @@ class Steps:
 
     def dataset(self, name: str) -> Dataset:
         """Return a data set of the profile."""
-        return open_dataset(name, dataset_options(self.profile, name))
+        return self._datasets[name]
+
+    @cached_property
+    def _datasets(self) -> dict[str, Dataset]:
+        return {name: open_dataset(name, dataset_options(self.profile, name)) for name in self.profile.datasets}
 
     # Data and tasks
 
@@ -112,13 +127,25 @@ class Steps:
         about = {**self.data(name).about, "dataset": name, "pointer": pointer}
         return self._order("labels", "human", identity, about)
 
-    def task(self, where: Where, seed: int, split: str | None = None) -> Order:
-        """Return the task of a column and seed, split as the protocol does or otherwise."""
-        split = LISTED if where.noise == REAL else split or self.protocol["split"]
-        key = ("tasks", where.dataset, where.noise, where.rate, seed, split)
-        return self._once(key, lambda: self._task(where, seed, split))
+    def task(self, where: Where, seed: int, draw: Draw | None = None) -> Order:
+        """Return the task of a column and seed, drawn as the profile says for all methods or otherwise."""
+        drawn = draw or self.draw(where)
+        drawn = drawn._replace(split=LISTED) if where.noise == REAL else drawn
+        key = ("tasks", where.dataset, where.noise, where.rate, seed, drawn)
+        return self._once(key, lambda: self._task(where, seed, drawn))
 
-    def _task(self, where: Where, seed: int, split: str) -> Order:
+    def draw(self, where: Where, method: str | None = None) -> Draw:
+        """Return how the tasks of a column are drawn: for all methods, or for one that wants others."""
+        entry = None if method is None else self.profile.method(method)
+        data = self.profile.datasets[where.dataset] if method is None else self.profile.data(method, where.dataset)
+        return Draw(
+            split=(entry and entry.split) or self.protocol["split"],
+            sampling=(entry and entry.sampling) or self._sampling(where),
+            clean_per_class=data.clean_per_class,
+            validation_per_class=data.validation_per_class,
+        )
+
+    def _task(self, where: Where, seed: int, draw: Draw) -> Order:
         human, data = where.noise in HUMAN_KINDS, self.profile.datasets[where.dataset]
         matrix = data.noise_matrix if where.noise == MATRIX else None
         identity = {
@@ -126,11 +153,11 @@ class Steps:
             "dataset": where.dataset,  # an axis of its random draws
             "noise": where.noise,
             "rate": where.rate,
-            "sampling": GIVEN if human or where.noise == REAL else self._sampling(where),
-            "split": split,
-            "clean_per_class": data.clean_per_class,
+            "sampling": GIVEN if human or where.noise == REAL else draw.sampling,
+            "split": draw.split,
+            "clean_per_class": draw.clean_per_class,
             # The public code's split draws a validation set of its own.
-            "validation_per_class": data.validation_per_class if split == "balanced" else None,
+            "validation_per_class": draw.validation_per_class if draw.split == "balanced" else None,
             "class_map": as_pairs(self.dataset(where.dataset).class_map) if where.noise in MAPPED else None,
             "matrix": None if matrix is None else pinned_matrix(matrix),
             "labels": self.labels(where.dataset).id if human else None,
@@ -146,33 +173,36 @@ class Steps:
     def task_of(self, run: Run) -> Order:
         """Return the task that a run trains on."""
         where = Where(dataset=run.dataset, noise=run.noise, rate=run.rate)
-        return self.task(where, run.seed, self.profile.method(run.method).split)
+        return self.task(where, run.seed, self.draw(where, run.method))
 
     # Encoders and runs
 
     def encoder_of(self, run: Run) -> Order | None:
         """Return the encoder that a run starts from; None if that is none of the suite's."""
-        return self.encoder(run.dataset) if start_of(self.profile, run.method) == SIMCLR else None
+        if start_of(self.profile, run.method) != SIMCLR:
+            return None
+        return self.encoder(run.dataset, self.profile.data(run.method, run.dataset).model)
 
-    def encoder(self, name: str) -> Order | None:
-        """Return the SimCLR encoder of a data set; None if the profile names one of the user's own.
+    def encoder(self, name: str, model: Model | None = None) -> Order | None:
+        """Return the SimCLR encoder of a data set, of its own network or another; None if the user's own stands in.
 
         Raises
         ------
         SuiteError
             If the data set has neither.
         """
-        return self._once(("encoders", name), lambda: self._encoder(name))
+        spec = (model or self.profile.datasets[name].model).model_dump(mode="json")
+        return self._once(("encoders", name, canonical_json(spec)), lambda: self._encoder(name, spec))
 
-    def _encoder(self, name: str) -> Order | None:
+    def _encoder(self, name: str, model: dict[str, Any]) -> Order | None:
         recipe = self._pretraining(name)
         if "checkpoint" in recipe:
             return None
         identity = {
             "data": self.data(name).id,
             "pretraining": recipe,
-            "model": self.profile.datasets[name].model.model_dump(mode="json"),
-            **self._pixels(name),
+            "model": model,
+            **pixels_of(self.dataset(name)),
             **self._computing(),
         }
         about = {"dataset": name, "title": self.dataset(name).title, "images": self._images(name)}
@@ -183,14 +213,6 @@ class Steps:
         if recipe is None:
             raise SuiteError(f"config key datasets.{name}.pretraining: missing, yet runs are to start from SimCLR")
         return said(recipe)
-
-    def _pixels(self, name: str) -> dict[str, Any]:
-        dataset = self.dataset(name)
-        facts = {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
-        if not is_on_disk(dataset):
-            return {**facts, "preprocessing": None}
-        way = {"name": dataset.preprocessing, "side": dataset.side, "size": dataset.size}
-        return {**facts, "preprocessing": way}
 
     def _images(self, name: str) -> dict[str, Any] | None:
         """Return where a run finds images that stay on disk, and who decodes them."""
@@ -227,20 +249,20 @@ class Steps:
 
     def recipe(self, method_name: str, dataset_name: str) -> dict[str, Any]:
         """Return what decides how a method is trained on a data set, whatever its task, start and seed."""
-        method, data = self.profile.method(method_name), self.profile.datasets[dataset_name]
+        method, data = self.profile.method(method_name), self.profile.data(method_name, dataset_name)
         passes = method.passes or data.passes
         defaults = self.protocol["options"].get(method.implementation, {})
         return {
             "implementation": method.implementation,
-            "options": {**defaults, **method.options},
-            "training": {**said(self.profile.training), **said(method.training)},
+            "options": {**defaults, **self.profile.options_of(method_name, dataset_name)},
+            "training": said(self.profile.training_of(method_name, dataset_name)),
             "order": method.order or self.protocol["order"],
             "model": data.model.model_dump(mode="json"),
             "crop_padding": data.crop_padding,
             "padding": data.padding,
             "auto_augment": data.auto_augment,
             "passes": passes.model_dump(mode="json"),
-            **self._pixels(dataset_name),
+            **pixels_of(open_dataset(dataset_name, dataset_options(self.profile, dataset_name, method_name))),
             **self._computing(),
         }
 
@@ -251,7 +273,7 @@ class Steps:
             return {"initialisation": start, "encoder": pinned(weights)}, {"checkpoint": target_of(weights)}
         if start != SIMCLR:
             return {"initialisation": start, "encoder": None}, {"checkpoint": None}
-        encoder = self.encoder(run.dataset)
+        encoder = self.encoder_of(run)
         if encoder is not None:
             return {"initialisation": start, "encoder": {"id": encoder.id}}, {"checkpoint": None}
         path = self._pretraining(run.dataset)["checkpoint"]
@@ -271,7 +293,7 @@ class Steps:
             Run(method, column.dataset, column.noise, column.rate, seed)
             for column in table.columns
             for method in table.methods or tuple(self.profile.methods)
-            for seed in self.profile.seeds
+            for seed in self.profile.seeds_of(name)
         ]
 
     def figure_runs(self, name: str) -> list[Run]:
@@ -311,20 +333,34 @@ class Steps:
     def cells(self) -> dict[str, Order]:
         """The jobs that train the profile's runs: run id -> the cell that trains it, each run in one cell only.
 
-        Seeds of one cell train in one process, `seeds_per_job` at a time; those of the tables come first and by
-        themselves, so that a table trains nothing that only a figure asks for.
+        Seeds of one place train in one process, `seeds_per_job` at a time, and so do `cells_per_job` such groups of one
+        method on one data set. Those of the tables come first, each table's own by themselves, so that a table trains
+        nothing that only another one or a figure asks for.
         """
-        tables = {self.run(run).id for name in self.profile.tables for run in self.table_runs(name)}
-        groups: dict[tuple[Any, ...], dict[str, Order]] = {}
+        cells: dict[str, Order] = {}
+        for alike in self._alike().values():
+            for chunks in _chunks(alike, self.profile.cells_per_job):
+                orders = [order for chunk in chunks for order in chunk]
+                cells |= dict.fromkeys((order.id for order in orders), self._cell(orders))
+        return cells
+
+    def _alike(self) -> dict[tuple[Any, ...], list[Sequence[Order]]]:
+        """Return the groups of seeds that may share a process: those of a method, a data set and the same tables."""
+        tables: dict[str, tuple[str, ...]] = {}
+        for name in self.profile.tables:
+            for run in self.table_runs(name):
+                tables[self.run(run).id] = (*tables.get(self.run(run).id, ()), name)
+        places: dict[tuple[Any, ...], dict[str, Order]] = {}
         for run in self.all_runs():
             order = self.run(run)
-            groups.setdefault((run[:-1], order.id in tables), {})[order.id] = order
-        cells: dict[str, Order] = {}
-        for group in groups.values():
-            new = [order for order in group.values() if order.id not in cells]
-            for chunk in _chunks(new, self.profile.seeds_per_job):
-                cells |= dict.fromkeys((order.id for order in chunk), self._cell(chunk))
-        return cells
+            places.setdefault((*run[:-1], tables.get(order.id)), {})[order.id] = order
+        alike: dict[tuple[Any, ...], list[Sequence[Order]]] = {}
+        seen: set[str] = set()
+        for (method, dataset, *_, asking), orders in places.items():
+            new = [order for order in orders.values() if order.id not in seen]
+            seen |= orders.keys()
+            alike.setdefault((method, dataset, asking), []).extend(_chunks(new, self.profile.seeds_per_job))
+        return alike
 
     def _cell(self, orders: Sequence[Order]) -> Order:
         minutes = self.profile.checkpoint_minutes
@@ -356,6 +392,14 @@ def runs_at(where: Where, methods: Iterable[str], seeds: Iterable[int]) -> list[
 def target_of(source: str) -> str:
     """Return the file that a pointer pins, relative to the repository; any other source is its own."""
     return read_pointer(ROOT / source).target.relative_to(ROOT).as_posix() if is_pointer(source) else source
+
+
+def pixels_of(dataset: Dataset) -> dict[str, Any]:
+    """Return what a network sees of a data set's pixels."""
+    facts = {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
+    if not is_on_disk(dataset):
+        return {**facts, "preprocessing": None}
+    return {**facts, "preprocessing": {"name": dataset.preprocessing, "side": dataset.side, "size": dataset.size}}
 
 
 def identified(dataset: Dataset, source: str) -> dict[str, Any]:
@@ -404,5 +448,5 @@ def pinned_matrix(file: str) -> dict[str, str]:
     return {"sha256": file_digest(ROOT / file, "sha256")}
 
 
-def _chunks(orders: Sequence[Order], size: int) -> list[Sequence[Order]]:
-    return [orders[first : first + size] for first in range(0, len(orders), size)]
+def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]

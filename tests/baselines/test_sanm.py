@@ -12,6 +12,7 @@ from baselines.sanm import SANM
 from emlc.engine.contract import Batch, Training
 from emlc.models import Backbone
 from emlc.records.errors import SuiteError
+from tests.baselines.learning import train_on_digits
 from tests.settings import VIEWS, make_setting, numbered
 
 CLASSES, SIDE = 3, 6
@@ -204,9 +205,24 @@ def test_published_values():
         {"area": -1.0},
         {"reconstruction_weight": -1.0},
         {"decoder_width": 0},
+        {"warm_up_view": "strong"},
+        {"extra_view": "weak"},
         {"threshold": 3.0},
     ],
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(SuiteError, match=next(iter(options))):
         SANM.Options(**options)
+
+
+MARGIN = 5.0
+"""Points of test accuracy over Cross-Entropy, of one seed for its length; with seeds 0 and 1 SANM gained 15.3 and 14.3.
+With RandAugment and the jittered warm-up seed 0 lost 14.6 in 15 epochs: they leave little of 8x8 pixels."""
+
+
+def test_learns_more_than_cross_entropy():
+    """Five epochs of warm-up and five of masking, without the views that leave nothing of 8x8 pixels."""
+    views = {"warm_up_view": "weak", "extra_view": "strong"}
+    options = {"warm_up": 0.5, "unlabelled_weight": 5.0, "decoder_width": 16, **views}
+    plain = train_on_digits("baselines.cross_entropy", {}, 0, 10)
+    assert train_on_digits("baselines.sanm", options, 0, 10).last_five - plain.last_five >= MARGIN

@@ -86,6 +86,41 @@ def test_the_table_s_selection_decides(tmp_path, selection, mean):
     assert content["cells"][0]["mean"] == mean
 
 
+def test_a_method_s_own_selection_goes_before_the_table_s(tmp_path):
+    methods = {**tiny_profile()["methods"]}
+    methods["cross-entropy"] = {**methods["cross-entropy"], "selection": "best-test"}
+    folder, content = tabulated(with_runs(tmp_path, methods=methods))
+    cells = {cell["method"]: cell for cell in content["cells"]}
+    assert [cells[name]["mean"] for name in ("Cross-Entropy", "EMLC (k=5)")] == [60.0, 82.5]
+    assert [cell["recipe"]["selection"] for cell in cells.values()] == ["best-test", "best-clean"]
+    text = (folder / "table1.md").read_text()
+    assert "ties by lower clean loss), of Cross-Entropy the epoch with the best test accuracy. Bold" in text
+
+
+def test_a_cell_says_by_which_recipe_it_was_trained(tmp_path):
+    methods = {**tiny_profile()["methods"]}
+    methods["emlc-k5"] = {
+        **methods["emlc-k5"],
+        "model": {"name": "resnet18"},
+        "padding": "reflect",
+        "training": {"batch_size": 6},
+    }
+    _, content = tabulated(with_runs(tmp_path, methods=methods))
+    ce, emlc = (cell["recipe"] for cell in content["cells"])
+    assert emlc == ce | {"network": "resnet18", "padding_content": "reflect", "batch_size": 6}
+    assert ce == {
+        "network": "cnn-small",
+        "initialisation": "scratch",
+        "epochs": 2,
+        "batch_size": 12,
+        "padding": 1,
+        "padding_content": "zero",
+        "clean_images": 15,
+        "validation_images": 0,
+        "selection": "best-clean",
+    }
+
+
 def test_the_same_bytes_every_time_and_no_name_of_the_place(tmp_path):
     one, _ = tabulated(with_runs(tmp_path / "one"))
     other, _ = tabulated(with_runs(tmp_path / "other"))

@@ -11,6 +11,8 @@ from emlc.judging.recipes import KEYS, read_recipes, recipe_of
 from emlc.records.errors import SuiteError
 from pipelines.compare import main
 from pipelines.evidence.cells import recipe_of as written
+from pipelines.profile.load import load_profile
+from tests.pipelines.recipes import run_of, told_of
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "published"
@@ -34,10 +36,10 @@ def as_published(cell: Cell) -> dict:
     return {"padding_content": "zero", "epochs": 77, **single}
 
 
-def compared(folder, recipe=None, table="table1", selection="best-clean"):
-    """The comparison of a result that hits every published mean; its runs say what they did by `recipe(cell)`."""
+def compared(folder, recipe=None, table="table1", selection="best-clean", shift=0.0):
+    """The comparison of a result that is `shift` off every published mean, its runs by `recipe(cell)`."""
     cells = read_published(PUBLISHED / f"{table}.csv")
-    rows = [{name: getattr(cell, name) for name in COLUMNS} for cell in cells]
+    rows = [{name: getattr(cell, name) for name in COLUMNS} | {"mean": cell.mean + shift} for cell in cells]
     with (folder / "result.csv").open("w", newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
@@ -91,6 +93,47 @@ def test_every_number_is_compared_with_a_run_of_its_own_recipe(tmp_path):
     assert verdicts.count(("not comparable", "shifted-column")) == 5
     assert sum(verdict == "reproduced" for verdict, _ in verdicts) == 61
     assert all(cell["recipe_differences"] == [] for cell in cells.values())
+
+
+def test_the_papers_profile_is_its_own_recipe_and_no_other(tmp_path):
+    profile = load_profile([ROOT / "config" / "paper.yaml"])
+    status, cells = compared(tmp_path, lambda cell: told_of(profile, run_of(profile, cell)))
+    found = {key[0] for key, cell in cells.items() if cell["verdict"] == "reproduced"}
+    assert (status, found) == (0, {"EMLC (k=1)", "EMLC (k=5)"})
+    mslc = {one["key"]: (one["run"], one["published"]) for one in differing(cells, "MSLC", "CIFAR-100", "sym", 0.8)}
+    assert mslc == {
+        "network": ("resnet50", ["resnet34"]),
+        "initialisation": ("simclr", ["scratch"]),
+        "epochs": (15, [120]),
+        "batch_size": (128, [100]),
+        "padding_content": ("zero", ["reflect"]),
+        "selection": ("best-clean", ["best-test"]),
+    }
+    fasten = {one["key"]: one["run"] for one in differing(cells, "FasTEN", "CIFAR-10", "sym", 0.2)}
+    assert fasten["validation_images"] == 0
+
+
+def test_the_published_recipes_profile_is_judged_row_by_row(tmp_path):
+    profile = load_profile([ROOT / "config" / "published.yaml"])
+    status, cells = compared(tmp_path, lambda cell: told_of(profile, run_of(profile, cell)))
+    other = [key for key, cell in cells.items() if cell["reason"] == "recipe"]
+    shifted = [key for key, cell in cells.items() if cell["reason"] == "shifted-column"]
+    assert (status, other, len(shifted)) == (0, [("MLNT", "CIFAR-10", "sym", 0.2)], 5)
+    (selection,) = differing(cells, *other[0])
+    assert (selection["key"], selection["run"], selection["published"]) == ("selection", "last", ["best-test"])
+    assert sum(cell["verdict"] == "reproduced" for cell in cells.values()) == 60
+
+
+def test_a_row_of_another_mean_deviates_only_from_a_number_of_its_recipe(tmp_path):
+    for name, verdicts in [("paper", {"not comparable"}), ("published", {"deviates", "not comparable"})]:
+        profile = load_profile([ROOT / "config" / f"{name}.yaml"])
+        _, cells = compared(tmp_path, lambda cell, p=profile: told_of(p, run_of(p, cell)), shift=-9.0)
+        assert {cell["verdict"] for key, cell in cells.items() if not key[0].startswith("EMLC")} == verdicts
+        assert {cell["verdict"] for key, cell in cells.items() if key[0].startswith("EMLC")} == {"deviates"}
+
+
+def differing(cells, *key):
+    return cells[key]["recipe_differences"]
 
 
 def test_a_result_that_does_not_say_how_it_came_about_is_compared_as_it_stands(tmp_path):

@@ -9,7 +9,7 @@ from emlc.records.errors import SuiteError
 from emlc.tasks.draw import load_task
 from pipelines import human, inject, prepare
 from pipelines.machine.work import fulfil
-from pipelines.planning.plan import plan
+from pipelines.planning.plan import Times, plan
 from pipelines.profile.load import checked, load_profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs
@@ -75,7 +75,7 @@ def test_a_profile_without_human_labels_has_none_to_prepare():
 
 def test_the_plan_knows_the_label_files(tmp_path):
     jobs = Jobs(load_profile([ROOT / "config" / "cifarn.yaml"]), tmp_path)
-    items = {(item.step, item.about): item for item in plan(jobs, "none", {})}
+    items = {(item.step, item.about): item for item in plan(jobs, Times("none", {}))}
     assert items["fetch", "CIFAR-10_human.pt"].size == 2_401_007
     assert items["human", "CIFAR-100"].times == 1
     assert items["inject", "CIFAR-10"].times == 25

@@ -10,12 +10,15 @@ from emlc.data.store import save_arrays
 from emlc.records.artefacts import read_json, write_json
 from emlc.records.errors import SuiteError
 from emlc.records.record import FAILED, write_record
+from pipelines import plan as command
 from pipelines.inject import make as make_task
+from pipelines.machine import speed as loop
 from pipelines.plan import main
 from pipelines.planning import plan as planning
+from pipelines.planning.batches import as_line, batches
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, source_bytes
 from pipelines.planning.hours import recorded_times
-from pipelines.planning.plan import as_markdown, as_size, bytes_needed, plan
+from pipelines.planning.plan import Times, as_markdown, as_size, bytes_needed, plan
 from pipelines.pretrain import main as pretrain
 from pipelines.profile.load import checked, dataset_options, load_profile
 from pipelines.profile.places import ROOT
@@ -44,7 +47,7 @@ def jobs(tmp_path):
 
 
 def items_of(jobs, times=None, device=GPU):
-    return {(item.step, item.about): item for item in plan(jobs, device, times or {})}
+    return {(item.step, item.about): item for item in plan(jobs, Times(device, times or {}))}
 
 
 def run_of(jobs, method):
@@ -165,18 +168,36 @@ def test_sources_of_one_s_own(tmp_path):
 
 
 def test_what_is_in_the_store_is_not_counted_again(jobs):
-    before = plan(jobs, GPU, {})
+    before = plan(jobs, Times(GPU, {}))
     for method in ("emlc-k5", "cross-entropy"):
         for seed in (0, 1):
             write_run(jobs.steps, run_of(jobs, method)._replace(seed=seed), [50.0])
-    after = plan(jobs, GPU, {})
+    after = plan(jobs, Times(GPU, {}))
     saved = 4 * run_bytes(jobs.steps.run(run_of(jobs, "emlc-k5")).identity["training"], 1_797)
     assert bytes_needed(before) - bytes_needed(after) == saved
     assert [item.to_do for item in after if item.step == "train"] == [4, 4]
 
 
+def test_line_of_jobs(jobs, tmp_path):
+    assert as_line(batches(jobs), lambda run: None) == (
+        "Trainings: 12 runs in 4 jobs of up to 3 (seeds_per_job, cells_per_job), of unknown length."
+    )
+
+    def seconds(run):
+        return {"cross-entropy": 1800.0, "emlc-k5": 3600.0}[run.about["method"]]
+
+    grouped = Jobs(checked(profile(seeds_per_job=3, cells_per_job=2)), tmp_path / "results")
+    assert as_line(batches(grouped), seconds) == (
+        "Trainings: 12 runs in 2 jobs of up to 6 (seeds_per_job, cells_per_job), the longest of 6.00 hours."
+    )
+    write_run(jobs.steps, run_of(jobs, "emlc-k5"), [50.0])
+    assert "11 runs in 2 jobs of up to 6 (seeds_per_job, cells_per_job), the longest of 5.00" in as_line(
+        batches(grouped), seconds
+    )
+
+
 def test_page_adds_up(jobs):
-    items = [item._replace(seconds=1_800.0) if item.step == "train" else item for item in plan(jobs, GPU, {})]
+    items = [item._replace(seconds=1_800.0) if item.step == "train" else item for item in plan(jobs, Times(GPU, {}))]
     rows = {
         line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]]
         for line in as_markdown(items).splitlines()
@@ -203,15 +224,17 @@ def test_a_full_disk_is_an_error(monkeypatch, capsys, tmp_path):
     assert "| **all**" in capsys.readouterr().out
 
 
-def test_without_the_device_that_is_asked_for_hours_are_unknown(monkeypatch, capsys):
+def test_without_the_device_that_is_asked_for_hours_are_those_of_a_stated_rate(monkeypatch, capsys, tmp_path):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(planning.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(10**15))
-    assert main(["--config", str(PAPER)]) == 0
+    file = write_yaml(tmp_path / "profile.yaml", profile(device="cuda"))
+    assert main(["--config", str(file), "--recorded", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "on cuda (none on this machine)" in out
-    assert "unknown" in out.splitlines()[-1]
+    assert "unknown" not in out
+    assert out.count("counted arithmetic at 10 TFLOP/s, 5 µs per kernel (stated)") == 3  # one pretraining, two methods
 
 
 def test_the_resolved_profile_is_one(capsys, tmp_path):
@@ -227,3 +250,18 @@ def test_orders_are_written_for_machines_without_snakemake(monkeypatch, tmp_path
     assert main(["--config", str(write_yaml(tmp_path / "p.yaml", profile())), "--orders"]) == 0
     orders = sorted(path.parent.name for path in (tmp_path / "results" / "orders").rglob("*.json"))
     assert (orders.count("cells"), orders.count("tasks"), orders.count("encoders")) == (4, 12, 1)
+
+
+def test_the_default_profile_s_time_is_foretold_from_the_last_table_s(tmp_path, monkeypatch, capsys):
+    write_json(tmp_path / "time.json", {"seconds": 600.0, "runs": 210, "cores": 2, "reference_seconds": 0.5})
+    monkeypatch.setattr(command, "TABLE_TIME", tmp_path / "time.json")
+    monkeypatch.setattr(command, "plan", lambda jobs, times: [planning.Item("train", "all", 210, 70, 0)])
+    monkeypatch.setattr(command, "batches", lambda jobs: [])
+    monkeypatch.setattr(loop, "reference_seconds", lambda: 1.0)
+    monkeypatch.setattr(command.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(command, "check_disk", lambda jobs: None)
+    assert main(["--recorded", str(tmp_path)]) == 0
+    line = "70 runs: about 3.3 minutes on 4 cores; the reference loop takes 1.00 s here."
+    assert line in capsys.readouterr().out
+    main(["--recorded", str(tmp_path), "--config", str(PAPER)])
+    assert "reference loop" not in capsys.readouterr().out

@@ -16,7 +16,7 @@ from tests.pipelines.records import made
 from tests.stores import tiny_jobs
 from tests.tiny import tiny_profile
 
-TABLE = load_profile().tables["table1"].model_dump(mode="json")
+TABLE = load_profile().tables["table1"].model_dump(mode="json", exclude={"methods"})
 
 
 @pytest.fixture(scope="module")

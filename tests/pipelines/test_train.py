@@ -72,6 +72,8 @@ def test_a_record_carries_what_backs_a_number(finished):
         "sha256": task.sha256,
         "effective_rate": task.effective_rate,
         "clean": 5 * CLEAN_PER_CLASS,
+        "validation": 5 * CLEAN_PER_CLASS,
+        "validation_only": 0,
         "noisy": 65,
         "warnings": list(task.warnings),
     }

@@ -66,14 +66,14 @@ def test_the_clean_set_is_cut_in_two_that_are_balanced_and_disjoint(task):
     assert np.array_equal(part.noisy_labels, task.noisy_labels)
 
 
-def test_every_method_of_the_profile_has_a_budget_of_four():
-    assert set(BUDGET.candidates) == set(PROFILE.methods)
+def test_every_row_of_table_1_has_a_budget_of_four():
+    assert set(BUDGET.candidates) == set(PROFILE.tables["table1"].methods)
     assert {len(candidates) for candidates in BUDGET.candidates.values()} == {4}
 
 
 def test_the_search_uses_seeds_that_no_table_reports():
     check_budget(BUDGET, PROFILE, [])
-    shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds[0])})
+    shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds_of("table2")[0])})
     with pytest.raises(SuiteError, match=r"^tables report seeds 0; search on others$"):
         check_budget(shown, PROFILE, [])
 
@@ -86,7 +86,7 @@ def test_noisy_sets_are_whole_windows_of_every_look_ahead_that_is_searched():
 
 def test_trials_are_candidates_by_columns_by_seeds():
     listed = list(SEARCH.trials())
-    assert len(listed) == len(PROFILE.methods) * 4 * len(BUDGET.columns) * len(BUDGET.seeds)
+    assert len(listed) == len(BUDGET.candidates) * 4 * len(BUDGET.columns) * len(BUDGET.seeds)
     mlc = [trial for trial in listed if trial.which.method == "mlc"]
     rates = {trial.run.identity["options"]["teacher_lr"] for trial in mlc}
     assert rates == {candidate.options["teacher_lr"] for candidate in BUDGET.candidates["mlc"]}

@@ -1,5 +1,7 @@
 """The loop by a scripted method: who is called when, what the history says, divergence, selection, resuming."""
 
+import dataclasses
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 from emlc.engine.contract import Method, Training, set_learning_rate, student_sgd
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import History, Scored, select_epoch, train
+from emlc.engine.schedules import SCHEDULES
 from emlc.records.errors import DivergenceError, SuiteError
 from tests.settings import numbered
 
@@ -186,8 +189,32 @@ def test_the_learning_rate_falls_once_at_each_milestone():
     assert Training(5, 2, 0.8, 0.9, 0.0).learning_rate(4) == 0.8
 
 
+def test_a_constant_learning_rate_has_no_milestones():
+    training = Training(5, 2, lr=0.8, momentum=0.9, weight_decay=0.0, schedule="constant", milestones=(1,))
+    assert [training.learning_rate(epoch) for epoch in range(5)] == [0.8] * 5
+
+
+def test_a_cosine_falls_from_the_learning_rate_towards_the_final_one():
+    training = Training(4, 2, lr=0.9, momentum=0.9, weight_decay=0.0, schedule="cosine", final_lr=0.1)
+    rates = [training.learning_rate(epoch) for epoch in range(5)]
+    half = math.sqrt(0.5)
+    assert rates == pytest.approx([0.9, 0.5 + 0.4 * half, 0.5, 0.5 - 0.4 * half, 0.1])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_warm_up_rises_to_where_the_schedule_is_by_then(schedule):
+    plain = Training(10, 2, 0.8, 0.9, 0.0, schedule=schedule, milestones=(2,), decay=0.5)
+    warm = dataclasses.replace(plain, warm_up_epochs=4, warm_up_lr=0.04)
+    peak = plain.learning_rate(4)
+    expected = [0.04 + (peak - 0.04) * epoch / 4 for epoch in range(4)]
+    assert [warm.learning_rate(epoch) for epoch in range(4)] == pytest.approx(expected)
+    assert [warm.learning_rate(epoch) for epoch in range(4, 10)] == [plain.learning_rate(e) for e in range(4, 10)]
+
+
 def test_the_student_s_optimiser_is_sgd_by_the_recipe():
-    optimiser = student_sgd(nn.Linear(2, 2), Training(5, 2, lr=0.8, momentum=0.7, weight_decay=0.01))
+    training = Training(5, 2, lr=0.8, momentum=0.7, weight_decay=0.01)
+    assert student_sgd(nn.Linear(2, 2), dataclasses.replace(training, nesterov=True)).param_groups[0]["nesterov"]
+    optimiser = student_sgd(nn.Linear(2, 2), training)
     group = optimiser.param_groups[0]
     assert isinstance(optimiser, torch.optim.SGD)
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.8, 0.7, 0.01)

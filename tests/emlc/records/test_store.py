@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import threading
 
 import pytest
 
 from emlc.records.artefacts import read_json, write_json
 from emlc.records.errors import SuiteError
-from emlc.records.store import SEAL, Order, complaint, filling, identifier, issue, read_order, sound
+from emlc.records.store import LATENCY, SEAL, Order, complaint, filling, identifier, issue, read_order, sound
 
 
 @pytest.fixture
@@ -134,3 +135,15 @@ def test_issuing_again_changes_bytes_and_nothing_else(order):
     assert (order.file.read_bytes(), (order.folder / SEAL).read_bytes()) != before
     issue(order.file)
     assert read_json(order.file)["issue"] == 2
+
+
+def test_what_a_shared_file_system_shows_late_is_waited_for_and_no_longer(order, monkeypatch):
+    reader = Order("runs", {}, {}, order.results)
+    monkeypatch.setenv(LATENCY, "0.2")
+    with pytest.raises(SuiteError, match="is not there"):
+        reader.beside("tasks", order.id)
+    monkeypatch.setenv(LATENCY, "60")
+    late = threading.Timer(0.3, fill, [order])
+    late.start()
+    assert reader.beside("tasks", order.id) == order.folder
+    late.join()

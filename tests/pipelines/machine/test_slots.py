@@ -14,7 +14,7 @@ import torch
 
 from emlc.records.errors import SuiteError
 from pipelines.machine import devices, slots
-from pipelines.machine.slots import slots_folder, take_slot
+from pipelines.machine.slots import slots_folder, take_slot, take_slots
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLD = """
@@ -155,6 +155,15 @@ def test_a_run_is_pinned_to_a_free_gpu(two_gpus, tmp_path, name):
     assert devices.open_device("cpu", 1) == torch.device("cpu")
 
 
+def test_the_gpu_that_slurm_gave_is_taken_and_of_several_a_free_one(monkeypatch, tmp_path, mine):
+    with holding(tmp_path, "a") as other:
+        assert other.slot == 0
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        assert take_slot(["a"], tmp_path) == 0
+        assert mine == {}
+        assert take_slot(["a", "b"], tmp_path) == 1
+
+
 def test_looking_at_a_device_does_not_take_it(two_gpus, mine):
     assert devices.find_device("cuda") == torch.device("cuda", 0)
     assert (two_gpus, mine) == ([], {})
@@ -176,3 +185,22 @@ def test_waiting_is_said_once(tmp_path, mine, caplog, monkeypatch):
             assert take_slot(["a"], tmp_path) == 0
     assert len(naps) == 3
     assert len(caplog.records) == 1
+
+
+def test_several_devices_are_taken_all_at_once_or_not_at_all(tmp_path, mine, monkeypatch):
+    with holding(tmp_path, "b") as other:
+        assert other.slot == 0
+        assert take_slots(["a", "b", "c"], 2, tmp_path) == [0, 2]
+        assert take_slots(["a", "b", "c"], 2, tmp_path) == [0, 2]
+
+        def nap(seconds):
+            with holding(tmp_path, "d") as third:  # is not kept while the second of them is waited for
+                assert third.slot == 0
+            other.process.kill()
+            other.process.wait()
+
+        monkeypatch.setattr(slots.time, "sleep", nap)
+        mine.clear()
+        assert take_slots(["b", "d"], 2, tmp_path) == [0, 1]
+    with pytest.raises(SuiteError, match=r"^a training by 3 processes needs as many GPUs, and here are 2$"):
+        take_slots(["b", "d"], 3, tmp_path)

@@ -71,6 +71,32 @@ BAD = {
     "training: {momentum: 1}": r"config key training\.momentum: 1 is refused; input should be less than 1",
     "training: {epochs: 0}": r"config key training\.epochs: 0 is refused",
     "methods: {mlc: {training: {lr: fast}}}": r"config key methods\.mlc\.training\.lr: 'fast' is refused",
+    "training: {milestones: [3], schedule: cosine}": (
+        r"config key training: milestones are of schedule steps, not of cosine; say milestones: \[\]"
+    ),
+    "training: {final_lr: 0.001}": r"config key training: final_lr is of schedule cosine, not of steps; leave it out",
+    "training: {warm_up_epochs: 16}": r"config key training: warm_up_epochs is 16, more than the 15 epochs; lower it",
+    "training: {momentum: 0, nesterov: true}": r"config key training: nesterov needs a momentum above 0",
+    "training: {schedule: linear}": r"config key training\.schedule: 'linear' is refused; input should be 'constant',",
+    "methods: {mlc: {training: {warm_up_epochs: 16}}}": (
+        r"config key methods\.mlc\.training, on digits: warm_up_epochs is 16, more than the 15 epochs; lower it"
+    ),
+    "training: {milestones: [3]}\nvariants: {v: {label: V, of: mlc, training: {schedule: constant}}}": (
+        r"config key variants\.v\.training, on digits: milestones are of schedule steps, not of constant"
+    ),
+    "methods: {mlc: {datasets: {mnist: {padding: zero}}}}": (
+        r"config key methods\.mlc\.datasets: unknown dataset 'mnist'; known: digits"
+    ),
+    "methods: {mlc: {datasets: {digits: {kind: digits}}}}": (
+        r"config key methods\.mlc\.datasets\.digits\.kind: there is no such key"
+    ),
+    "methods: {mlc: {padding: mirror}}": r"config key methods\.mlc\.padding: 'mirror' is refused; input should be",
+    "methods: {mlc: {validation_per_class: 0}}": r"config key methods\.mlc\.validation_per_class: 0 is refused",
+    "methods: {mlc: {selection: best}}": r"config key methods\.mlc\.selection: 'best' is refused; input should be",
+    "methods: {mlc: {sampling: exact}}": r"config key methods\.mlc\.sampling: 'exact' is refused",
+    "methods: {mlc: {std: [0]}}": r"config key methods\.mlc\.std\.0: 0 is refused; input should be greater than 0",
+    "methods: {mlc: {mean: [0.1, 0.2, 0.3]}}": r"config key methods\.mlc: .*mean",
+    "methods: {mlc: {model: resnet18}}": r"config key methods\.mlc\.model: 'resnet18' is refused",
     "methods: {mlc: {option: {}}}": r"config key methods\.mlc\.option: there is no such key",
     "methods: {new: {label: New}}": r"config key methods\.new\.implementation: missing",
     "methods: {mlc: {implementation: os.path}}": r"config key methods\.mlc\.implementation: 'os\.path' is refused",
@@ -209,6 +235,29 @@ def test_a_variant_is_its_method_with_what_it_changes(over):
     assert variant.implementation == base.implementation
     assert profile.method("emlc-scratch").initialisation == start_of(profile, "emlc-scratch") == "scratch"
     assert start_of(profile, "emlc-k1") == "simclr"
+
+
+def test_a_method_s_own_data_set_goes_before_what_it_says_of_all_and_that_before_the_profile_s(over):
+    text = """
+    methods:
+      mlc:
+        model: {name: resnet18}
+        crop_padding: 2
+        training: {epochs: 20}
+        datasets: {digits: {crop_padding: 0, mean: [0.1], options: {hidden: 9}, training: {lr: 0.25, epochs: 30}}}
+    variants:
+      v: {label: V, of: mlc, padding: reflect, datasets: {digits: {clean_per_class: 5, training: {epochs: 40}}}}
+    """
+    profile = over(text)
+    plain, mlc, variant = (profile.data(name, "digits") for name in ("cross-entropy", "mlc", "v"))
+    assert plain == profile.datasets["digits"]
+    assert (plain.model.name, mlc.model.model_dump()) == ("cnn-small", {"name": "resnet18"})  # without the other's pool
+    assert (plain.crop_padding, mlc.crop_padding, mlc.options["mean"]) == (1, 0, [0.1])
+    assert (mlc.clean_per_class, mlc.padding) == (plain.clean_per_class, "zero")
+    assert (variant.crop_padding, variant.clean_per_class, variant.padding) == (0, 5, "reflect")
+    trained = [profile.training_of(name, "digits") for name in ("cross-entropy", "mlc", "v")]
+    assert [(training.epochs, training.lr) for training in trained] == [(15, 0.05), (30, 0.25), (40, 0.25)]
+    assert profile.options_of("v", "digits") == {**profile.options_of("mlc", "digits"), "hidden": 9}
 
 
 def test_runs_that_start_from_simclr_need_a_recipe():

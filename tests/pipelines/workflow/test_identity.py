@@ -1,5 +1,6 @@
 """One definition of identity: every key of a profile either changes what is made, or is known to change no number."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -14,14 +15,19 @@ from tests.tiny import tiny_profile
 INERT = {
     "profile": "a name; tables print it",
     "seeds_per_job": "which runs share a process",
+    "cells_per_job": "which runs share a process",
     "checkpoint_minutes": "when a checkpoint is written",
+    "latency_seconds": "how late files may be seen",
     "mirror": "where verified bytes come from",
     "loader_workers": "who decodes images that stay on disk",
     "datasets.digits.options.title": "a name; tables print it",
     "datasets.digits.options.released": "a date; tables print it",
     "methods.cross-entropy.label": "a name; tables print it",
     "methods.emlc.label": "a name; tables print it",
+    "methods.narrow.label": "a name; tables print it",
+    "methods.cross-entropy.selection": "which of the recorded scores its row prints",
     "variants.faster.label": "a name; ablations print it",
+    "variants.smaller.label": "a name; ablations print it",
     "tables.table1.title": "a name; the table prints it",
     "tables.table1.published": "what the table is compared with",
     "tables.table1.selection": "which of the recorded scores the table prints",
@@ -40,10 +46,33 @@ INERT = {
 }
 """Keys that change no run, and why. What they do change is made anew: the pages' identities hold them."""
 
-TRAINING = {**tiny_profile()["training"], "milestones": [1], "decay": 0.1, "precision": "float32"}
+TRAINING = {
+    **tiny_profile()["training"],
+    "nesterov": False,
+    "milestones": [1],
+    "decay": 0.1,
+    "warm_up_epochs": 1,
+    "warm_up_lr": 0.01,
+    "precision": "float32",
+    "processes": 2,
+    "batch_norm": "synchronised",
+}
+DATA = {
+    "clean_per_class": 2,
+    "validation_per_class": 1,
+    "crop_padding": 2,
+    "padding": "zero",
+    "auto_augment": "cifar10",
+    "mean": [0.4],
+    "std": [0.5],
+    "model": {"name": "cnn-small", "width": 8},
+}
+ON_DATASET = {"digits": {**DATA, "options": {"teacher_lr": 0.3}, "training": {**TRAINING, "lr": 0.06}}}
 WHERE = {"dataset": "digits", "noise": "asym", "rate": 0.4}
 FULL = tiny_profile(
     mirror="mirror",
+    cells_per_job=2,
+    latency_seconds=1,
     checkpoint_minutes=5,
     loader_workers=1,
     seeds=[0, 1],
@@ -59,7 +88,7 @@ FULL = tiny_profile(
                 "flips": False,
                 "subset": {"train": 100, "test": 50},
             },
-            "validation_per_class": 1,
+            "validation_per_class": 2,
             "padding": "zero",
             "auto_augment": "cifar10",
             "passes": {"name": "balanced-once", "images": 40},
@@ -80,6 +109,7 @@ FULL = tiny_profile(
     initialisation="simclr",
     methods={
         "cross-entropy": {
+            **DATA,
             "label": "Cross-Entropy",
             "implementation": "baselines.cross_entropy",
             "options": {},
@@ -88,11 +118,16 @@ FULL = tiny_profile(
             "order": "reshuffled",
             "split": "balanced",
             "passes": {"name": "balanced-once", "images": 50},
+            "sampling": "per-label",
+            "selection": "best-clean",
         },
         "emlc": {"label": "EMLC", "implementation": "emlc.method", "options": {"look_ahead": 1}},
+        "narrow": {"label": "Narrow", "implementation": "emlc.method", "datasets": ON_DATASET},
     },
     variants={
+        "smaller": {"label": "Smaller", "of": "emlc", "datasets": ON_DATASET},
         "faster": {
+            **DATA,
             "label": "Faster",
             "of": "emlc",
             "implementation": "emlc.method",
@@ -102,14 +137,15 @@ FULL = tiny_profile(
             "order": "reshuffled",
             "split": "balanced",
             "passes": {"name": "balanced-once", "images": 50},
-        }
+            "sampling": "per-label",
+        },
     },
     tables={
         "table1": {
             "title": "Table 1",
             "published": "published/table1.csv",
             "columns": [{**WHERE, "sampling": "per-label"}],
-            "methods": ["cross-entropy", "emlc"],
+            "methods": ["cross-entropy", "emlc", "narrow"],
             "selection": "best-clean",
         }
     },
@@ -136,7 +172,7 @@ FULL = tiny_profile(
         "selection": "best-clean",
         "gradients": ["emlc"],
         "gradient_seeds": [0],
-        "questions": [{"question": "Faster?", "reference": "emlc", "variants": ["faster"]}],
+        "questions": [{"question": "Faster?", "reference": "emlc", "variants": ["faster", "smaller"]}],
     },
 )
 
@@ -149,6 +185,7 @@ OTHER: dict[str, Any] = {
     "class_map": {"3": [4]},
     "kind": "cifar10",
     "precision": "tf32",
+    "batch_norm": "local",
     "initialisation": "scratch",
     "implementation": "baselines.clean_only",
     "order": "fixed",
@@ -178,10 +215,20 @@ NOT_WALKED = {
     "datasets.digits.noise_matrix": "of noise from a matrix only; see tests/pipelines/test_noises.py",
     "datasets.digits.pretraining.checkpoint": "instead of a recipe; see the test below",
     "datasets.digits.imagenet": "of runs that start from it only; see tests/pipelines/test_photographs.py",
+    "tables.table1.seeds": "instead of the profile's; see the test below",
     "tables.table1.columns.0.dataset": "there is one data set",
     "figures.fig5.column.dataset": "there is one data set",
     "fidelity.column.dataset": "there is one data set",
     "ablations.column.dataset": "there is one data set",
+    **{
+        f"{place}training.{key}": "does not go with milestones; see the test below"
+        for place in ("", "methods.narrow.", "methods.narrow.datasets.digits.", "variants.smaller.")
+        for key in ("schedule", "final_lr")
+    },
+    **{
+        f"variants.smaller.datasets.digits.training.{key}": "does not go with milestones; see the test below"
+        for key in ("schedule", "final_lr")
+    },
 }
 
 
@@ -238,7 +285,7 @@ def made(profile: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-UNSEEN = ("seeds_per_job", "checkpoint_minutes", "mirror", "loader_workers")
+UNSEEN = ("seeds_per_job", "cells_per_job", "checkpoint_minutes", "latency_seconds", "mirror", "loader_workers")
 """Keys of how the work is done."""
 
 NUMBERS = ("runs", "probes", "encoders")
@@ -284,6 +331,8 @@ def _generic(key: str) -> str:
     parts = key.split(".")
     if parts[0] in NAMED:
         del parts[1]
+    if "datasets" in parts[1:]:
+        del parts[2]  # that of a method
     return ".".join(part for part in parts if not part.isdigit())
 
 
@@ -309,6 +358,44 @@ def test_human_labels_and_checkpoints_of_one_s_own_are_part_of_it(tmp_path):
     first = made(profile)["runs"]
     encoder.write_bytes(b"two")
     assert not first & made(profile)["runs"]
+
+
+PLACES = ("training", "methods.emlc.training", "variants.smaller.datasets.digits.training")
+SCHEDULES = ({}, {"schedule": "constant"}, {"schedule": "cosine"}, {"schedule": "cosine", "final_lr": 0.001})
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_schedule_is_another_training(place):
+    runs = [frozenset(made(with_training(place, {"milestones": [], **schedule}))["runs"]) for schedule in SCHEDULES]
+    assert len(set(runs)) == len(SCHEDULES)
+
+
+def with_training(place: str, change: dict[str, Any]) -> dict[str, Any]:
+    """The full profile with a change of one of its trainings, and no milestones but there."""
+    *path, last = place.split(".")
+    profile = copy.deepcopy(FULL)
+    for entry in (profile, *profile["methods"].values(), *profile["variants"].values()):
+        for training in (entry.get("training", {}), entry.get("datasets", {}).get("digits", {}).get("training", {})):
+            training.pop("milestones", None)
+    block = profile
+    for name in path:
+        block = block[name]
+    block[last] = {**block.get(last, {}), **change}
+    return profile
+
+
+def test_seeds_of_a_table_s_own_are_its_runs_and_its_page_s():
+    def seeds_of(**changes):
+        table = {**FULL["tables"]["table1"], **changes}
+        jobs = Jobs(checked({**FULL, "tables": {"table1": table}}))
+        assert jobs.pages.table("table1").identity["seeds"] == sorted({run["seed"] for run in runs_of(jobs)})
+        return {run["id"] for run in runs_of(jobs)}
+
+    def runs_of(jobs):
+        return jobs.pages.table("table1").identity["runs"]
+
+    assert seeds_of(seeds=[0, 1]) == seeds_of()
+    assert seeds_of(seeds=[0]) < seeds_of() < seeds_of(seeds=[0, 1, 2])
 
 
 def test_two_profiles_that_ask_for_the_same_share_their_runs():

@@ -1,5 +1,6 @@
 """Declared sources against what Python really loads, and what an edit of one file affects."""
 
+import ast
 import subprocess
 import sys
 
@@ -105,7 +106,7 @@ def repository(tmp_path, monkeypatch):
 
 def forget():
     """Files do not change while a process runs, but here they do."""
-    for cached in (module._imported, module._meaning, module.digest):
+    for cached in (module._imported, module._read, module.digest):
         cached.cache_clear()
 
 
@@ -190,3 +191,19 @@ def test_the_list_is_sorted_and_without_doubles():
     paths = sources("pipelines.train", "emlc.method", "pipelines.train")
     assert paths == sorted(set(paths))
     assert all((ROOT / path).is_file() for path in paths)
+
+
+def test_the_meaning_of_a_file_holds_no_field_that_only_some_pythons_have():
+    """Python 3.12 gave functions and classes `type_params`; a tree without them has to read as it did before."""
+    tree = ast.parse("def f(x: int = None, *, y) -> str:\n    return f'{x!r} {y:>3}'\n")
+    before = module._text(tree)
+    for node in ast.walk(tree):
+        node._fields = (*node._fields, "added_later")
+        node.added_later = []
+    assert module._text(tree) == before
+
+
+@pytest.mark.parametrize("edit", ["x = None", "x = []", "x = ''", "x = 0", "x = 0.0", "x = False", "x = ()", "del x"])
+def test_values_that_look_empty_differ(edit):
+    texts = {module._text(ast.parse(code)) for code in ("x", "x = {}", edit)}
+    assert len(texts) == 3
