@@ -54,7 +54,7 @@ def test_class_maps_by_name_or_by_number():
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ({}, r"datasets\.x\.kind is None; it must be one of digits, cifar10, cifar100, clothes, image-folder"),
+        ({}, r"datasets\.x\.kind is None; it must be one of digits, cifar10, cifar100, clothes, clothing1m, image-folder, photo-folder"),
         ({"kind": "mnist"}, r"datasets\.x\.kind is 'mnist'"),
         ({"kind": ["digits"]}, r"datasets\.x\.kind is \['digits'\]"),
         ({"kind": "image-folder"}, r"datasets\.x\.options\.source is missing"),
@@ -110,5 +110,5 @@ def test_normalisation_on_the_right_scale_is_taken(mean, std):
 
 def test_every_kind_s_own_normalisation_is_on_the_right_scale():
     for kind in KINDS:
-        source = {"source": "images"} if kind == "image-folder" else {}
+        source = {"source": "images"} if kind.endswith("-folder") else {}
         assert len(open_dataset("x", {"kind": kind, **source}).mean) in (1, 3)

@@ -23,6 +23,9 @@ NARROW = {
     "resnet32": {"width": 4},
     "resnet34": {"width": 4},
     "resnet50": {"width": 4},
+    "resnet18-imagenet": {"width": 4},
+    "resnet34-imagenet": {"width": 4},
+    "resnet50-imagenet": {"width": 4},
     "wrn-28-10": {"width": 1, "depth": 10},
 }
 
@@ -270,7 +273,7 @@ def test_features_pool_the_last_stage(name, last, finish):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_features_are_pooled_of_the_maps(name):
-    model, images = narrow(name).eval(), torch.randn(2, 3, 32, 32)
+    model, images = narrow(name).eval(), torch.randn(2, 3, 64, 64)
     maps = model.maps(images)
     assert min(maps.shape[2:]) > 1
     torch.testing.assert_close(maps.mean((2, 3)), model.features(images))

@@ -27,6 +27,7 @@ def test_committed_pointers_pin_the_published_files():
     assert found == {
         "data.dvc": ("data/digits.npz", 117_315, "2c6cbd6e02336a89b4361f8d6135964f"),
         "clothes.dvc": ("data/clothes.npz", 1_370_538, "7412ec4afb517655be733585aab888a9"),
+        "clothing-small.dvc": ("data/clothing-small-256.tar.xz", 53_019_012, "2625428e6f922b4e16b9d121545b0cf2"),
         "cifar10.dvc": ("data/cifar-10-python.tar.gz", 170_498_071, "c58f30108f718f92721af3b95e74349a"),
         "cifar100.dvc": ("data/cifar-100-python.tar.gz", 169_001_437, "eb9058c3a382ffc7106e4002c42a8d85"),
         "cifar10-jpeg.dvc": ("data/cifar10-jpeg.tar.xz", 18_581_216, "ed9cfb83bc3d281be81291ffb40f410c"),

@@ -255,7 +255,7 @@ def test_a_method_s_own_data_set_goes_before_what_it_says_of_all_and_that_before
     assert (plain.crop_padding, mlc.crop_padding, mlc.options["mean"]) == (1, 0, [0.1])
     assert (mlc.clean_per_class, mlc.padding) == (plain.clean_per_class, "zero")
     assert (variant.crop_padding, variant.clean_per_class, variant.padding) == (0, 5, "reflect")
-    trained = [profile.training_of(name, "digits") for name in ("cross-entropy", "mlc", "v")]
+    trained = [profile.training_of(name, "digits") for name in ("fasten", "mlc", "v")]
     assert [(training.epochs, training.lr) for training in trained] == [(15, 0.05), (30, 0.25), (40, 0.25)]
     assert profile.options_of("v", "digits") == {**profile.options_of("mlc", "digits"), "hidden": 9}
 
