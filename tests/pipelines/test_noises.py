@@ -31,7 +31,7 @@ def drawn(jobs, split="balanced"):
     if not jobs.steps.data("clothes").folder.exists():
         fulfil(jobs.steps.data("clothes"), prepare.make)
     (column,) = jobs.profile.columns()
-    order = jobs.steps.task(column, 0, split)
+    order = jobs.steps.task(column, 0, jobs.steps.draw(column)._replace(split=split))
     fulfil(order, inject.make)
     return load_task(order.folder / "task.npz")
 

@@ -85,7 +85,7 @@ def test_given_labels_have_a_split_and_no_expected_rate(tmp_path):
         assert one["clean_in_noisy"] == other["clean_in_noisy"]
         assert "effective_rate" in other
         assert "effective_rate" not in one
-    assert "| given " in as_markdown(given)
+    assert "| not known " in as_markdown(given)
 
 
 def test_expected_rates_are_those_of_the_fields_definitions(lines):
