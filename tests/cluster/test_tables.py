@@ -3,7 +3,6 @@
 import contextlib
 import re
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -35,12 +34,12 @@ def test_undisturbed(at_home, tmp_path):
 
 
 class Disaster(NamedTuple):
-    """What happens to the job of a training while it waits, after so many steps of each of its processes."""
+    """What happens to the job of a training while it waits, after so many steps of each of its processes; how it may end."""
 
     partition: str
     halts: tuple[int, ...]
     strike: Callable[[Job, Daemons], None]
-    states: tuple[str, ...]
+    ends: tuple[str, ...]
     minutes: int | None = None
 
 
@@ -69,10 +68,10 @@ def nothing(job: Job, daemons: Daemons) -> None:
 
 
 DISASTERS = {
-    "job cancelled": Disaster("normal", (STEPS + 7,), cancel, ("CANCELLED", "COMPLETED")),
-    "node dead": Disaster("frail", (STEPS + 7,), cut_power, ("COMPLETED", "NODE_FAIL")),
-    "job preempted": Disaster("spare", (STEPS + 7,), preempt, ("COMPLETED", "FAILED")),
-    "wall time too short": Disaster("normal", (STEPS + 7, 5), nothing, ("COMPLETED", "FAILED", "FAILED"), minutes=1),
+    "job cancelled": Disaster("normal", (STEPS + 7,), cancel, ("CANCELLED",)),
+    "node dead": Disaster("frail", (STEPS + 7,), cut_power, ("NODE_FAIL",)),
+    "job preempted": Disaster("spare", (STEPS + 7,), preempt, ("FAILED", "PREEMPTED")),
+    "wall time too short": Disaster("normal", (STEPS + 7, 5), nothing, ("FAILED", "TIMEOUT"), minutes=1),
 }
 
 
@@ -121,8 +120,9 @@ def test_same_table_and_no_run_trained_twice(name, struck, at_home):
     (place, done), disaster = struck[name], DISASTERS[name]
     place.finish(name)
     assert (place.folder / TABLE).read_bytes() == at_home.table
+    assert place.count("COMPLETED") == 2
     # On a slow machine a wall time ends more jobs than those that wait for it.
-    assert Counter(("COMPLETED", *disaster.states)) <= Counter(job.state for job in place.jobs())
+    assert sum(map(place.count, disaster.ends)) >= len(disaster.halts)
     assert place.begun() == 2
     assert place.resumed()[:3] == [0] * 3
     assert place.resumed()[3] >= len(disaster.halts)
