@@ -34,7 +34,7 @@ def test_undisturbed(at_home, tmp_path):
 
 
 class Disaster(NamedTuple):
-    """What happens to the job of a training while it waits, after so many steps of each of its processes; how it may end."""
+    """What happens to the job of a training while it waits, after so many steps of each process, and how it may end."""
 
     partition: str
     halts: tuple[int, ...]
