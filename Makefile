@@ -21,9 +21,9 @@ table1: $(VENV)/ready
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
 
-# All of tests/chaos; `make test` runs a part of it.
+# All of tests/chaos and tests/cluster; `make test` runs a part of them.
 chaos: $(VENV)/ready
-	$(BIN)/python -m pytest tests/chaos -m "chaos or not chaos"
+	$(BIN)/python -m pytest tests/chaos tests/cluster -m "chaos or not chaos"
 
 lint: $(VENV)/ready
 	$(BIN)/python -m ruff check .

@@ -18,7 +18,7 @@ def replaceable(definitions: Definitions, backbone: Backbone) -> Any:
     Its `params()` yields the weights and `update_params` replaces them, both as defined there.
     """
     base = needed(definitions, "MetaModule")
-    ours = {name: getattr(type(backbone), name) for name in ("features", "forward", "precision")}
+    ours = {name: getattr(type(backbone), name) for name in ("maps", "features", "forward", "precision")}
     network = type("Replaceable", (base,), ours)()
     for name, value in vars(backbone).items():
         if not name.startswith("_"):  # sizes, such as that of a pool

@@ -115,6 +115,7 @@ def limit(minutes: int | None, seconds_at_home: float) -> tuple[str, ...]:
     return ("--set-resources", f"train:runtime={runtime}", "train:slurm_extra='--signal=TERM@10'")
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("name", DISASTERS)
 def test_same_table_and_no_run_trained_twice(name, struck, at_home):
     (place, done), disaster = struck[name], DISASTERS[name]
