@@ -73,7 +73,7 @@ def test_one_epoch_of_every_method_at_resnet34_width(workplace, mirror):
     workplace.snakemake(*write(workplace, profile), "results/table1.csv")
     records = records_of(workplace)
     assert {record["run"]["method"]: record["status"] for record in records} == dict.fromkeys(
-        profile["methods"], "completed"
+        profile["tables"]["table1"]["methods"], "completed"
     )
     for record in records:
         assert record["config"]["model"] == {"name": "resnet34"}
