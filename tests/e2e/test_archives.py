@@ -126,7 +126,7 @@ def test_two_epochs_of_every_method_on_a_subset_of_the_jpeg_copy(workplace):
     workplace.snakemake(*write(workplace, profile), "results/table1.md")
     records = records_of(workplace)
     assert {record["run"]["method"]: (record["status"], len(record["epochs"])) for record in records} == dict.fromkeys(
-        profile["methods"], ("completed", 2)
+        profile["tables"]["table1"]["methods"], ("completed", 2)
     )
     assert "## CIFAR-10 (JPEG), 200 images" in (workplace.folder / "results" / "table1.md").read_text()
 
@@ -141,7 +141,8 @@ def test_a_table_of_human_noise(workplace, mirror):
     rates = {"human-aggre": 0.1, "human-worst": 0.4}
     table["columns"] = [{"dataset": "cifar10", "noise": kind, "rate": rate} for kind, rate in rates.items()]
     profile["training"] |= {"epochs": 1, "batch_size": 10}
-    profile["methods"] = {name: profile["methods"][name] for name in ("cross-entropy", "emlc-k5")}
+    table["methods"] = ["cross-entropy", "emlc-k5"]
+    profile["methods"] = {name: profile["methods"][name] for name in table["methods"]}
     arguments = write(workplace, profile)
     workplace.snakemake(*arguments, "results/table_cifarn.md")
 
