@@ -25,11 +25,11 @@ rule train:
         seal("cells"),
     log:
         "results/logs/cells/{id}.log",
-    params:
-        launcher=launcher,
     threads: lambda wildcards: PROFILE.threads * processes(wildcards)
     resources:
         gpu=lambda wildcards: GPU * processes(wildcards),
+    params:
+        launcher=launcher,
     shell:
         "exec {params.launcher} -m pipelines.train {input.order:q} > {log:q} 2>&1"
 
