@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from baselines.c2d import C2D
@@ -35,6 +36,7 @@ MARGIN = 4.0
 12.9, 8.0 and 6.2."""
 
 
+@pytest.mark.full
 def test_learns_more_than_cross_entropy():
     options, gains = {"warm_up": 0.4, "unlabelled_weight": 5.0}, []
     for seed in (0, 1):

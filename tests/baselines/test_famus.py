@@ -219,6 +219,7 @@ MARGIN = 5.0
 """Points of test accuracy over Cross-Entropy, of one seed for its length; with seed 0 FaMUS gained 13.3."""
 
 
+@pytest.mark.full
 def test_learns_more_than_cross_entropy():
     """Five epochs of warm-up and five of weighted training."""
     plain = train_on_digits("baselines.cross_entropy", {}, 0, 10)

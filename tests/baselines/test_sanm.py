@@ -220,6 +220,7 @@ MARGIN = 5.0
 With RandAugment and the jittered warm-up seed 0 lost 14.6 in 15 epochs: they leave little of 8x8 pixels."""
 
 
+@pytest.mark.full
 def test_learns_more_than_cross_entropy():
     """Five epochs of warm-up and five of masking, without the views that leave nothing of 8x8 pixels."""
     views = {"warm_up_view": "weak", "extra_view": "strong"}
