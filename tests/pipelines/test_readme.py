@@ -103,3 +103,9 @@ def test_a_check_compares_results_of_machines_that_round_alike(root, capsys, rou
     write_json(root / SPEED, WHOLE | {"rounding": rounding})
     assert main(["--check"]) == status
     assert told in capsys.readouterr().out
+
+
+def test_a_table_of_unknown_rounding_is_not_compared_with_one_that_was_made_here(root, capsys):
+    write_json(root / SPEED, WHOLE | {"trained": 3})
+    assert main(["--check"]) == 0
+    assert "not compared" in capsys.readouterr().out
