@@ -20,7 +20,8 @@ from pipelines.fetching.pointers import is_pointer
 from pipelines.profile.model import Profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.pages import Pages
-from pipelines.workflow.steps import Run, Steps, target_of
+from pipelines.workflow.pins import target_of
+from pipelines.workflow.steps import Run, Steps
 from pipelines.workflow.views import View, current, other_views, table_views
 
 

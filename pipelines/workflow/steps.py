@@ -14,19 +14,18 @@ from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
 from emlc.data.on_disk import is_on_disk
 from emlc.noise.class_maps import as_pairs
-from emlc.noise.matrix_file import MATRIX, read_matrix
+from emlc.noise.matrix_file import MATRIX
 from emlc.records.artefacts import canonical_json, file_digest
 from emlc.records.errors import SuiteError
 from emlc.records.store import Order
 from emlc.tasks.listed import REAL
 from emlc.tasks.splits import LISTED
 from emlc.tasks.task import GIVEN
-from pipelines.fetching.pointers import is_pointer, read_pointer
 from pipelines.profile.load import dataset_options, start_of
 from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import IMAGENET, SIMCLR, Model, Profile, Where, said
 from pipelines.profile.places import ROOT
-from pipelines.workflow.folders import content_digest, files_digest
+from pipelines.workflow.pins import identified, pinned, pinned_matrix, target_of
 from pipelines.workflow.sources import digest
 
 T = TypeVar("T")
@@ -389,63 +388,12 @@ def runs_at(where: Where, methods: Iterable[str], seeds: Iterable[int]) -> list[
     return [Run(method, where.dataset, where.noise, where.rate, seed) for method in methods for seed in seeds]
 
 
-def target_of(source: str) -> str:
-    """Return the file that a pointer pins, relative to the repository; any other source is its own."""
-    return read_pointer(ROOT / source).target.relative_to(ROOT).as_posix() if is_pointer(source) else source
-
-
 def pixels_of(dataset: Dataset) -> dict[str, Any]:
     """Return what a network sees of a data set's pixels."""
     facts = {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
     if not is_on_disk(dataset):
         return {**facts, "preprocessing": None}
     return {**facts, "preprocessing": {"name": dataset.preprocessing, "side": dataset.side, "size": dataset.size}}
-
-
-def identified(dataset: Dataset, source: str) -> dict[str, Any]:
-    """Return what tells the bytes that a data set is made of from others.
-
-    A folder of photographs need not be there: what it will cost can be planned, and its preparation says what is
-    missing.
-
-    Raises
-    ------
-    SuiteError
-        As :func:`pinned`.
-    """
-    folder = ROOT / source
-    if not is_on_disk(dataset) or is_pointer(source) or folder.is_file():
-        return pinned(source)
-    if not folder.exists():
-        return {"missing": source}
-    return {"sha256": files_digest(folder, dataset.identified_by(folder))}
-
-
-def pinned(source: str) -> dict[str, Any]:
-    """Return the bytes that a source stands for: a pointer's checksum, or that of the user's own file or folder.
-
-    Raises
-    ------
-    SuiteError
-        If the source does not exist.
-    """
-    if is_pointer(source):
-        pointer = read_pointer(ROOT / source)
-        algorithm, digits = pointer.checksum
-        return {algorithm: digits, "size": pointer.size}
-    return {"sha256": content_digest(ROOT / source)}
-
-
-def pinned_matrix(file: str) -> dict[str, str]:
-    """Return the bytes of a user's transition matrix by their checksum.
-
-    Raises
-    ------
-    SuiteError
-        As :func:`emlc.noise.matrix_file.read_matrix`.
-    """
-    read_matrix(ROOT / file)
-    return {"sha256": file_digest(ROOT / file, "sha256")}
 
 
 def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
