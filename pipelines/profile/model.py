@@ -63,12 +63,6 @@ Noise = Literal[
 ]
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("an entry is there twice")
-    return values
-
-
 class Block(BaseModel):
     """A mapping of the profile: no unknown keys, nothing changes after it was read."""
 
