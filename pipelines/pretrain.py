@@ -1,10 +1,12 @@
 """Pretrain a dataset's encoder by SimCLR, without labels, for the runs that start from one."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emlc.data.listing import Listing
 from emlc.data.prepared import load_prepared
@@ -15,6 +17,12 @@ from pipelines.machine.cli import run
 from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
 from pipelines.machine.interrupts import Keep, StopRequest, stoppable
 from pipelines.machine.work import fulfil, order_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from emlc.data.streaming.images import StreamedImages
+    from emlc.engine.simclr import Recipe
 
 SCHEMA = "emlc.engine.pretraining/1"
 ENCODER = "encoder.pt"
@@ -43,26 +51,12 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
 
     from emlc.engine.checkpoints import CheckpointFile
     from emlc.engine.pretraining import pretrain
-    from emlc.engine.simclr import Recipe
     from emlc.models.checkpoint import save_encoder
-    from pipelines.training.pictures import on_disk
 
     spec = order.identity
-    recipe = Recipe(
-        model=spec["model"],
-        flips=spec["flips"],
-        mean=tuple(spec["mean"]),
-        std=tuple(spec["std"]),
-        size=(spec["preprocessing"] or {}).get("size"),
-        **spec["pretraining"],
-    )
-    folder = order.beside("data", spec["data"])
-    data, checksum = load_prepared(folder)
+    recipe = _recipe(spec)
     device = open_device(spec["device"], spec["threads"])
-    if isinstance(data, Listing):
-        images = on_disk(order, data, folder).train_images.on(device)
-    else:
-        images = torch.from_numpy(data.train_images).permute(0, 3, 1, 2).contiguous()
+    images, checksum = _images(order, device)
     facts = {"id": order.id, "config": spec, "seed": recipe.seed, "data": {"sha256": checksum}}
     made_by = {"device": device_name(device), "versions": versions()}
     kept = CheckpointFile(keep.path, {"id": order.id, **made_by}, MINUTES, keep.stopped)
@@ -86,6 +80,32 @@ def pretrain_dataset(order: Order, out: Path, keep: Keep) -> dict[str, Any]:
             "resumed": history.resumed,
         },
     }
+
+
+def _recipe(spec: Mapping[str, Any]) -> Recipe:
+    from emlc.engine.simclr import Recipe
+
+    return Recipe(
+        model=spec["model"],
+        flips=spec["flips"],
+        mean=tuple(spec["mean"]),
+        std=tuple(spec["std"]),
+        size=(spec["preprocessing"] or {}).get("size"),
+        **spec["pretraining"],
+    )
+
+
+def _images(order: Order, device: torch.device) -> tuple[torch.Tensor | StreamedImages, str]:
+    """Return all training images, in memory or on disk, and the checksum of the prepared data."""
+    import torch
+
+    from pipelines.training.pictures import on_disk
+
+    folder = order.beside("data", order.identity["data"])
+    data, checksum = load_prepared(folder)
+    if isinstance(data, Listing):
+        return on_disk(order, data, folder).train_images.on(device), checksum
+    return torch.from_numpy(data.train_images).permute(0, 3, 1, 2).contiguous(), checksum
 
 
 def main(argv: Sequence[str]) -> int:

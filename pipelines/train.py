@@ -14,7 +14,7 @@ from emlc.records.store import Order, filling, sound, touch
 from pipelines.machine.cli import run
 from pipelines.machine.devices import use_reproducible_kernels
 from pipelines.machine.interrupts import Keep, StopRequest, stoppable
-from pipelines.machine.processes import rank, started
+from pipelines.machine.torchrun import rank, started
 from pipelines.machine.work import order_of
 from pipelines.training.together import joined
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     What is wrong with one seed's task does not cost the other seeds their runs: it is told when these are done. SIGTERM
     and SIGINT end it after the training step at hand, with a checkpoint and status 128 + signal.
 
-    Several processes that torchrun has started share each training (:mod:`emlc.engine.processes`); the first writes.
+    Several processes that torchrun has started share each training (:mod:`emlc.engine.distributed`); the first writes.
     """
     order = order_of("pipelines.train", __doc__, "cells", argv)
     use_reproducible_kernels()

@@ -76,7 +76,7 @@ class Method(ABC):
         The first epoch whose model may be reported: where the last phase begins, for a method whose earlier phases
         only prepare.
     shared : bool
-        Whether several processes can share a training (:mod:`emlc.engine.processes`); tests show that it is the same.
+        Whether several processes can share a training (:mod:`emlc.engine.distributed`); tests show that it is the same.
     """
 
     Options: ClassVar[type[Any]]

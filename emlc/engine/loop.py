@@ -9,10 +9,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from emlc.engine.contract import Method
+from emlc.engine.distributed import averaged_metrics
 from emlc.engine.evaluation import evaluate
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
-from emlc.engine.processes import averaged_metrics
 from emlc.engine.samples import Samples
 from emlc.models import processes
 from emlc.records.errors import DivergenceError

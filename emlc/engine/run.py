@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from emlc.data.base import Arrays
 from emlc.data.streaming.photographs import Photographs, Pictures
 from emlc.engine.contract import Method, Setting
+from emlc.engine.distributed import average_gradients, check_method, check_processes
 from emlc.engine.history import History
 from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Scored, train
-from emlc.engine.processes import average_gradients, check_method, check_processes
 from emlc.engine.recipe import Recipe, parse_options
 from emlc.engine.samples import Images, Samples
 from emlc.engine.sampling import Sampling, sampling

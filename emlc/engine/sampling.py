@@ -72,22 +72,6 @@ def balanced_anew(labels: Tensor, count: int) -> Draw:
     return _Balanced(labels, _quotas(labels, count))
 
 
-def balanced_once(labels: Tensor, count: int, seed: int) -> Draw:
-    """Draw `count` images once, as :func:`balanced_anew`, and go over these (S2: ELR+, a `seed` for each network)."""
-    return _over(_once(labels, _quotas(labels, count), seed))
-
-
-def cut_to_smallest(labels: Tensor, seed: int) -> Draw:
-    """Cut every class to the size of the smallest, once, and go over these (S3: PLC, PENCIL, MSLG's balanced set).
-
-    Raises
-    ------
-    SuiteError
-        If a class below the largest label has no image.
-    """
-    return _over(_once(labels, _smallest(labels), seed))
-
-
 def sampling(name: str, labels: Tensor, count: int | None, seed: int) -> Sampling:
     """Return a variant by its name.
 
@@ -126,7 +110,11 @@ SAMPLINGS: Mapping[str, Callable[[Tensor, int, int], Sampling]] = {
     "balanced-once": lambda labels, count, seed: _keeping(labels, _quotas(labels, count), seed),
     "cut-to-smallest": lambda labels, _, seed: _keeping(labels, _smallest(labels), seed),
 }
-"""The variants by the name that profiles use: labels, images of a pass and seed to a sampling."""
+"""The variants by the name that profiles use: labels, images of a pass and seed to a sampling.
+
+S2 (ELR+, a seed for each network) draws once, as S1 does for every pass; S3 (PLC, PENCIL, the balanced set of MSLG)
+cuts every class to the size of the smallest, once.
+"""
 
 COUNTED = ("balanced-anew", "balanced-once")
 """Those that are told how many images a pass has."""
@@ -152,11 +140,6 @@ class _Balanced:
 def _once(labels: Tensor, quotas: Tensor, seed: int) -> Tensor:
     """Return positions that are drawn for good, ascending."""
     return _Balanced(labels, quotas)(torch.Generator(labels.device).manual_seed(seed)).sort().values
-
-
-def _over(chosen: Tensor) -> Draw:
-    """Go over the same positions in a new order each time."""
-    return lambda generator: chosen[_permutation(len(chosen), generator)]
 
 
 def _keeping(labels: Tensor, quotas: Tensor, seed: int) -> Sampling:

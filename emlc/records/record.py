@@ -59,21 +59,6 @@ def files_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: file_digest(folder / name, "sha256") for name in names}
 
 
-def check_files(record: Mapping[str, Any], folder: Path) -> None:
-    """Refuse files beside a record that are not those it was written with.
-
-    Raises
-    ------
-    SuiteError
-        Naming the first file that is missing, edited or damaged.
-    """
-    for name, digest in record.get("files", {}).items():
-        if file_digest(folder / name, "sha256") != digest:
-            raise SuiteError(
-                f"{folder / name} is not the file of its record: edited or damaged; delete both, run again"
-            )
-
-
 def scores(epochs: list[dict[str, Any]], selected: int, first: int = 0) -> dict[str, float]:
     """Return the test accuracy (%) by each rule of :data:`SELECTIONS`.
 

@@ -13,7 +13,7 @@ from pipelines.bench.arguments import add_workload, open_workload
 from pipelines.bench.loops import LOOPS, images_per_second
 from pipelines.machine.cli import Parser, at_least, run
 from pipelines.machine.devices import device_name
-from pipelines.machine.processes import rank
+from pipelines.machine.torchrun import rank
 from pipelines.training.together import joined
 
 
@@ -64,7 +64,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     with joined(args.device):
         workload = open_workload(args, (3, args.side, args.side))
 
-        from emlc.engine.processes import average_gradients
+        from emlc.engine.distributed import average_gradients
         from emlc.engine.state import networks
         from emlc.models import processes
         from emlc.models.batch_norm import synchronise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from emlc.records.errors import SuiteError
-from pipelines.machine.processes import rank
+from pipelines.machine.torchrun import rank
 
 BAD_INPUT = 2
 

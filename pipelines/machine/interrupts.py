@@ -8,7 +8,7 @@ from types import FrameType
 from typing import NamedTuple, Self
 
 from emlc.records.errors import Interrupted
-from pipelines.machine.processes import rank, started
+from pipelines.machine.torchrun import rank, started
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What schedulers and shells send before they kill."""

@@ -16,10 +16,10 @@ from emlc.data.streaming.photographs import Photographs
 from emlc.data.streaming.preprocessing import preprocessing
 from emlc.engine.checkpoints import forget
 from emlc.engine.contract import Training
+from emlc.engine.distributed import check_processes
 from emlc.engine.history import History
 from emlc.engine.keepers import Checkpoints
 from emlc.engine.loop import select_epoch
-from emlc.engine.processes import check_processes
 from emlc.engine.run import Data, Recipe, initial_network
 from emlc.engine.run import run as train_recipe
 from emlc.models import processes

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from emlc.records.errors import SuiteError
 from pipelines.machine.devices import find_device
-from pipelines.machine.processes import rank, started
+from pipelines.machine.torchrun import rank, started
 
 PATIENCE = timedelta(days=1)
 """For the first process, which may have to wait for free GPUs. One that has ended is noticed at once."""

@@ -6,7 +6,7 @@ import sys
 
 from emlc.engine.streams import Stream
 from pipelines.machine.cli import run
-from pipelines.machine.processes import rank
+from pipelines.machine.torchrun import rank
 from pipelines.train import main
 
 DRAW = Stream.next

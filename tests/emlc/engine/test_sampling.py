@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emlc.engine.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image, sampling
+from emlc.engine.sampling import balanced_anew, every_image, sampling
 from emlc.records.errors import SuiteError
 
 SIZES = (9, 30, 12, 50)
@@ -57,29 +57,37 @@ def test_every_image_of_a_class_is_as_likely():
         assert (drawn[label == LABELS] - expected).abs().max() < 5 * error
 
 
+def drawing(name, count, seed):
+    """One pass of a variant over all samples, from a generator."""
+    variant = sampling(name, LABELS, count, seed)
+    members = variant.members(torch.arange(len(LABELS)))
+    return lambda stream: members[variant.draw(LABELS[members])(stream)]
+
+
 def test_drawn_once_is_the_same_set_in_new_orders():
-    draw, stream = balanced_once(LABELS, 32, seed=5), generator()
+    draw, stream = drawing("balanced-once", 32, 5), generator()
     first, second = draw(stream), draw(stream)
     assert counts(first) == [8, 8, 8, 8]
     assert torch.equal(first.sort().values, second.sort().values)
     assert not torch.equal(first, second)
-    again, other = (balanced_once(LABELS, 32, seed)(generator()) for seed in (5, 6))
-    assert torch.equal(again, balanced_once(LABELS, 32, 5)(generator()))
+    again, other = (drawing("balanced-once", 32, seed)(generator()) for seed in (5, 6))
+    assert torch.equal(again, drawing("balanced-once", 32, 5)(generator()))
     assert not torch.equal(again.sort().values, other.sort().values)
 
 
 def test_cut_to_the_smallest_class():
-    draw, stream = cut_to_smallest(LABELS, seed=1), generator()
+    draw, stream = drawing("cut-to-smallest", None, 1), generator()
     first, second = draw(stream), draw(stream)
     assert counts(first) == [9, 9, 9, 9]
     assert torch.equal(first.sort().values, second.sort().values)
+    assert not torch.equal(first, second)
 
 
 def test_what_cannot_be_balanced_is_refused():
     with pytest.raises(SuiteError, match="3 images cannot be of 4 classes"):
         balanced_anew(LABELS, 3)
     with pytest.raises(SuiteError, match="class 0 has no image"):
-        cut_to_smallest(torch.tensor([1, 1, 2]), 0)
+        sampling("cut-to-smallest", torch.tensor([1, 1, 2]), None, 0)
 
 
 @settings(max_examples=50, deadline=None)
@@ -99,25 +107,17 @@ def test_a_balanced_pass_never_repeats_and_always_has_its_length(labels, data, s
         assert (of_class >= torch.minimum(sizes, torch.tensor(count // classes))).all()
 
 
-def test_variants_by_name():
-    expected = {
-        "all": (every_image(LABELS), None),
-        "balanced-anew": (balanced_anew(LABELS, 32), 32),
-        "balanced-once": (balanced_once(LABELS, 32, 7), 32),
-        "cut-to-smallest": (cut_to_smallest(LABELS, 7), None),
-    }
-    for name, (draw, count) in expected.items():
-        variant = sampling(name, LABELS, count, 7)
-        members = variant.members(torch.arange(101))
-        assert torch.equal(members[variant.draw(LABELS[members])(generator())], draw(generator()))
+def test_variants_without_a_set_of_their_own_go_over_all_samples():
+    assert torch.equal(drawing("all", None, 7)(generator()), every_image(LABELS)(generator()))
+    assert torch.equal(drawing("balanced-anew", 32, 7)(generator()), balanced_anew(LABELS, 32)(generator()))
 
 
 def test_of_some_samples_a_pass_holds_those_that_were_kept_or_draws_anew():
     some = torch.arange(0, 101, 2)
     once, anew = sampling("balanced-once", LABELS, 32, 7), sampling("balanced-anew", LABELS, 8, 7)
-    assert once.members(some).tolist() == [
-        i for i in balanced_once(LABELS, 32, 7)(generator()).sort().values if i % 2 == 0
-    ]
+    kept = once.members(torch.arange(101))
+    assert len(kept) == 32
+    assert once.members(some).tolist() == [i for i in kept.tolist() if i % 2 == 0]
     assert torch.equal(anew.members(some), some)
     drawn = some[anew.draw(LABELS[some])(generator())]
     assert counts(drawn) == [2, 2, 2, 2]

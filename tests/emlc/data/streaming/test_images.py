@@ -9,17 +9,17 @@ from emlc.data.image_files import Broken, Files, check_there, open_rgb
 from emlc.data.key_lists import image_root, read_key_lists, without_prefix
 from emlc.data.streaming.images import StreamedImages
 from emlc.data.streaming.preprocessing import preprocessing
-from emlc.engine.sampling import balanced_anew, balanced_once, cut_to_smallest, every_image
+from emlc.engine.sampling import sampling
 from emlc.records.errors import SuiteError
 from tests.emlc.data.small_clothing1m import BROKEN, CMYK, GREY, PNG, TRUNCATED, write_clothing1m
 
 READ = preprocessing("cropped", 20, 16).read
 CPU = torch.device("cpu")
 SAMPLINGS = {
-    "S0": every_image,
-    "S1": lambda labels: balanced_anew(labels, 56),
-    "S2": lambda labels: balanced_once(labels, 56, 3),
-    "S3": lambda labels: cut_to_smallest(labels, 3),
+    "S0": ("all", None),
+    "S1": ("balanced-anew", 56),
+    "S2": ("balanced-once", 56),
+    "S3": ("cut-to-smallest", None),
 }
 
 
@@ -35,17 +35,20 @@ def images_of(copy, workers=0):
     return StreamedImages(copy[0], READ, workers, CPU)
 
 
-def passes(copy, sampling, count, seed=0, size=16):
+def passes(copy, name, count, seed=0, size=16):
     """Index batches of some passes over the noisy set, full ones only, as streams make them."""
     listing = copy[1]
-    draw = SAMPLINGS[sampling](torch.from_numpy(listing.train_labels[listing.split.noisy]))
+    labels = torch.from_numpy(listing.train_labels[listing.split.noisy])
+    variant = sampling(SAMPLINGS[name][0], labels, SAMPLINGS[name][1], 3)
+    members = variant.members(torch.arange(len(labels)))
+    draw = variant.draw(labels[members])
     generator = torch.Generator().manual_seed(seed)
-    return [part for _ in range(count) for part in draw(generator).split(size) if len(part) == size]
+    return [part for _ in range(count) for part in members[draw(generator)].split(size) if len(part) == size]
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_two_workers_one_and_none_give_the_same_batches(copy, sampling):
-    batches = passes(copy, sampling, 2)
+@pytest.mark.parametrize("name", SAMPLINGS)
+def test_two_workers_one_and_none_give_the_same_batches(copy, name):
+    batches = passes(copy, name, 2)
     alone = list(images_of(copy).ahead(batches))
     assert len(alone) == len(batches)
     assert all(images.shape == (16, 3, 20, 20) and images.dtype == torch.uint8 for images in alone)
