@@ -18,8 +18,9 @@ table1: $(VENV)/ready
 	$(BIN)/python -m pipelines.failures results/table1.json
 	@cat results/table1.md
 
+# A file's tests share what they set up, so a file stays with one process.
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # All of tests/chaos and tests/cluster; `make test` runs a part of them.
 chaos: $(VENV)/ready
