@@ -17,6 +17,8 @@ METHODS = {
     "mlnt": "MLNT",
     "simclr": "SimCLR",
     "resnets": "ResNets",
+    "pencil": "P-correction",
+    "elr_plus": "ELR+",
     "noise": "Noise and splits",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""

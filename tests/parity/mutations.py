@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+import baselines.elr_plus
 import baselines.fasten
 import baselines.mlc
 import baselines.mlnt
 import baselines.mslc
 import baselines.mw_net
+import baselines.pencil
 import emlc.engine.simclr
 import emlc.method
 import emlc.models.resnet
@@ -67,6 +69,23 @@ def weights_before_the_update(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cls, "_update_weight_net", late)
 
 
+def labels_after_the_weights(patch: pytest.MonkeyPatch) -> None:
+    """Move PENCIL's labels by the gradient at the weights after the step instead of before it."""
+    cls = baselines.pencil.Pencil
+
+    def late(method: Any, logits: torch.Tensor, noisy: Any) -> torch.Tensor:
+        vectors = method.label_logits[noisy.indices].requires_grad_()
+        loss = method._descend(baselines.pencil.pencil_loss(logits, vectors, noisy.labels, method.options))
+        logits = method.student(noisy.inputs).detach()
+        (gradient,) = torch.autograd.grad(
+            baselines.pencil.pencil_loss(logits, vectors, noisy.labels, method.options), vectors
+        )
+        method.label_logits[noisy.indices] = (vectors - method.label_lr() * gradient).detach()
+        return loss
+
+    patch.setattr(cls, "_correct", late)
+
+
 @torch.no_grad()
 def set_parameters(network: torch.nn.Module, values: list[torch.Tensor]) -> None:
     for parameter, value in zip(network.parameters(), values, strict=True):
@@ -113,6 +132,18 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "sign": arguments_of(emlc.models.resnet.BasicBlock, "forward", lambda block, images: (block, -images)),
         "factor": result_of(emlc.models.resnet.BasicBlock, "forward", lambda images: SLIGHTLY * images),
         "order": result_of(emlc.models.resnet.BasicBlock, "forward", lambda images: images.flip(1)),
+    },
+    "pencil": {
+        "sign": result_of(baselines.pencil, "entropy", lambda entropy: -entropy),
+        "factor": result_of(baselines.pencil.Pencil, "label_lr", lambda lr: SLIGHTLY * lr),
+        "order": labels_after_the_weights,
+    },
+    "elr_plus": {
+        "sign": result_of(baselines.elr_plus, "early_learning", lambda term: -term),
+        "factor": result_of(baselines.elr_plus, "average_decay", lambda decay: SLIGHTLY * decay),
+        "order": arguments_of(
+            baselines.elr_plus, "mixed", lambda values, partners, share: (values, partners.argsort(), share)
+        ),
     },
     "noise": {
         "sign": arguments_of(emlc.noise.matrices, "soften", lambda matrix, rate: (matrix, 1 - rate)),
