@@ -16,6 +16,7 @@ from emlc.engine.contract import Batch
 from pipelines.official import ours
 from pipelines.official.clones import Repository
 from pipelines.official.comparison import Case, State, momentum_state, network_state
+from pipelines.official.replaced import Replaced
 from pipelines.official.source import Definitions, load, needed
 
 REPOSITORY = Repository("shengliu66", "ELR", "934af53434a336b6db80d05d7649d23216e8ca6d")
@@ -91,7 +92,9 @@ def _official(
     criteria = [_criterion(files["loss"], initial.options, masks=masks) for _ in networks]
     trainer = _trainer(files["trainer"], initial.options, steps, first=-1 if undone else 0)
     draws = _Draws(initial.options.mixup_alpha, initial.setting.generator)
-    files["trainer"].update(np=_With(files["trainer"]["np"], random=draws), torch=_With(torch, randperm=draws.randperm))
+    files["trainer"].update(
+        np=Replaced(files["trainer"]["np"], random=draws), torch=Replaced(torch, randperm=draws.randperm)
+    )
     for turn, batches in enumerate(_turns(steps)):
         trainer._train_epoch(
             1, networks[turn], averages[turn], averages[1 - turn], _Loader(batches), criteria[turn], optimisers[turn],
@@ -150,14 +153,3 @@ class _Draws:
     def randperm(self, count: int) -> Tensor:
         """Return the partners."""
         return torch.randperm(count, generator=self.generator)
-
-
-class _With:
-    """A library, but for some of its names."""
-
-    def __init__(self, library: Any, **names: Any) -> None:
-        self.__dict__.update(names)
-        self._library = library
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._library, name)

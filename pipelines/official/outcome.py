@@ -19,6 +19,10 @@ METHODS = {
     "resnets": "ResNets",
     "pencil": "P-correction",
     "elr_plus": "ELR+",
+    "mslg": "MSLG",
+    "joint_optim": "Joint-Optim",
+    "part_dependent": "Part-dependent noise",
+    "margins": "Polynomial-margin noise",
     "noise": "Noise and splits",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""

@@ -32,6 +32,14 @@ FILES = {
         "ELR_plus/model/loss.py": "elr_loss.py",
         "ELR_plus/trainer/trainer.py": "elr_trainer.py",
     },
+    "mslg": {"main.py": "mslg_main.py", "utils.py": "mslg_utils.py"},
+    "joint_optim": {
+        "train.py": "joint_train.py",
+        "retrain.py": "joint_retrain.py",
+        "dataset/cifar10.py": "joint_dataset.py",
+    },
+    "part_dependent": {"tools.py": "part_dependent_tools.py"},
+    "margins": {"utils.py": "margins_utils.py"},
     "noise": {"CIFAR/load_corrupted_data_mlg.py": "noise_loader.py"},
 }
 """Adapter -> path in its clone -> stand-in: a slow way to compute the same, with the public code's interface."""

@@ -8,15 +8,19 @@ import torch
 
 import baselines.elr_plus
 import baselines.fasten
+import baselines.joint_optim
 import baselines.mlc
 import baselines.mlnt
 import baselines.mslc
+import baselines.mslg
 import baselines.mw_net
 import baselines.pencil
 import emlc.engine.simclr
 import emlc.method
 import emlc.models.resnet
+import emlc.noise.margins
 import emlc.noise.matrices
+import emlc.noise.part_dependent
 from emlc.metagrad import META_GRADIENTS
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -86,6 +90,19 @@ def labels_after_the_weights(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cls, "_correct", late)
 
 
+def labels_before_their_move(patch: pytest.MonkeyPatch) -> None:
+    """Take MSLG's real step on the labels that the look-ahead had, not on what the clean loss has made of them."""
+    original, held = baselines.mslg.label_divergence, []
+
+    def lagging(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if held:
+            return original(logits, held.pop())
+        held.append(labels)
+        return original(logits, labels)
+
+    patch.setattr(baselines.mslg, "label_divergence", lagging)
+
+
 @torch.no_grad()
 def set_parameters(network: torch.nn.Module, values: list[torch.Tensor]) -> None:
     for parameter, value in zip(network.parameters(), values, strict=True):
@@ -143,6 +160,32 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "factor": result_of(baselines.elr_plus, "average_decay", lambda decay: SLIGHTLY * decay),
         "order": arguments_of(
             baselines.elr_plus, "mixed", lambda values, partners, share: (values, partners.argsort(), share)
+        ),
+    },
+    "mslg": {
+        "sign": result_of(baselines.mslg, "entropy", lambda entropy: -entropy),
+        "factor": result_of(baselines.mslg.MSLG, "label_gradient", lambda gradient: SLIGHTLY * gradient),
+        "order": labels_before_their_move,
+    },
+    "joint_optim": {
+        "sign": result_of(baselines.joint_optim, "entropy", lambda entropy: -entropy),
+        "factor": result_of(baselines.joint_optim, "class_prior", lambda prior: SLIGHTLY * prior),
+        "order": arguments_of(
+            baselines.joint_optim.PredictionMemory,
+            "write",
+            lambda memory, indices, predictions: (memory, indices, predictions.flip(0)),
+        ),
+    },
+    "part_dependent": {
+        "sign": arguments_of(emlc.noise.part_dependent, "softmax_without", lambda logits, label: (-logits, label)),
+        "factor": result_of(emlc.noise.part_dependent, "flip_probabilities", lambda flips: flips / SLIGHTLY),
+        "order": result_of(emlc.noise.part_dependent, "softmax_without", lambda rows: rows[::-1]),
+    },
+    "margins": {
+        "sign": lambda patch: patch.setitem(emlc.noise.margins.KEEPS, "pmd-type1", (1 / 2, 0, -1 / 2, 0)),
+        "factor": result_of(emlc.noise.margins, "first_share", lambda share: share / SLIGHTLY),
+        "order": result_of(
+            emlc.noise.margins, "contest_of", lambda contest: contest._replace(margin=contest.margin[::-1])
         ),
     },
     "noise": {
