@@ -1,7 +1,7 @@
 """Joint-Optim: both training loops of a third party's PyTorch code.
 
-The authors' own (DaikiTanaka-UT/JointOptimization 7e7a30d) is for Chainer, which runs on no Python of today. Its losses
-and its memory of ten epochs read as those of the code compared with; its loop and its optimiser are Chainer's.
+The authors' own (DaikiTanaka-UT/JointOptimization 7e7a30d) is for Chainer, which is not installed here. Its losses and
+its memory of ten epochs read as those of the code compared with; its loop and its optimiser are Chainer's.
 """
 
 import copy
