@@ -1,7 +1,6 @@
 """Joint-Optim: both training loops of a third party's PyTorch code.
 
-The authors' own (DaikiTanaka-UT/JointOptimization 7e7a30d) is for Chainer, which is not installed here. Its losses and
-its memory of ten epochs read as those of the code compared with; its loop and its optimiser are Chainer's.
+The authors' own is for Chainer: :mod:`pipelines.official.joint_optim_chainer`.
 """
 
 import copy
@@ -35,9 +34,9 @@ def cases(clone: Path) -> Iterator[Case]:
     """Yield the training that learns labels, before and after it begins to, and the one that learns from them."""
     first, second, data_set = (load(clone, file, _given()) for file in ("train.py", "retrain.py", "dataset/cifar10.py"))
     official = with_ten_classes(partial(_official_first, first, data_set))
-    yield Case("first training (third party's code)", with_ten_classes(_ours_first), official, (), (1, FIRST))
+    yield Case("first training (third party's code)", with_ten_classes(our_first), official, (), (1, FIRST))
     official = with_ten_classes(partial(_official_second, second))
-    yield Case("second training (third party's code)", with_ten_classes(_ours_second), official, (), (1, LAST - FIRST))
+    yield Case("second training (third party's code)", with_ten_classes(our_second), official, (), (1, LAST - FIRST))
 
 
 def _given() -> dict[str, Any]:
@@ -53,14 +52,15 @@ def _given() -> dict[str, Any]:
     }
 
 
-def _ours_first(steps: int) -> State:
+def our_first(steps: int) -> State:
     """Return the state after as many epochs as there are steps."""
     return _trained(ours.make("baselines.joint_optim", OPTIONS, RECIPE), range(steps))
 
 
-def _ours_second(steps: int) -> State:
+def our_second(steps: int) -> State:
+    """Return the state of the second student after as many epochs."""
     method = ours.make("baselines.joint_optim", OPTIONS, RECIPE)
-    method.labels = _learned()
+    method.labels = learned_labels()
     return _trained(method, range(FIRST, FIRST + steps))
 
 
@@ -70,15 +70,16 @@ def _trained(method: Any, epochs: range) -> State:
         for batch in ours.noisy_pass(epoch, BATCH):
             method.learn(batch, ours.clean_batch(epoch))
         method.end_epoch(epoch)
-    return _state(method.student, method.optimiser, method.labels)
+    return state_of(method.student, method.optimiser, method.labels)
 
 
-def _learned() -> Tensor:
+def learned_labels() -> Tensor:
     """Return soft labels [N, C] that a first training may have left."""
     return torch.rand(ours.NOISY_SAMPLES, ours.CLASSES, generator=ours.generator(6)).softmax(dim=1)
 
 
-def _state(student: nn.Module, optimiser: torch.optim.Optimizer, labels: Tensor) -> State:
+def state_of(student: nn.Module, optimiser: torch.optim.Optimizer, labels: Tensor) -> State:
+    """Return what is compared."""
     return {
         **network_state("student", student),
         **momentum_state("student", optimiser, list(student.parameters())),
@@ -89,34 +90,35 @@ def _state(student: nn.Module, optimiser: torch.optim.Optimizer, labels: Tensor)
 def _official_first(script: Definitions, data_set: Definitions, steps: int, undone: bool) -> State:
     initial = ours.make("baselines.joint_optim", OPTIONS, RECIPE)
     student, options = copy.deepcopy(initial.student), initial.options
-    optimiser = _sgd(student, RECIPE.lr)
+    optimiser = sgd(student, RECIPE.lr)
     script["args"] = SimpleNamespace(alpha=options.prior_weight, beta=options.entropy_weight)
-    noisy_set = _noisy_set(data_set)
+    labelled = noisy_set(needed(data_set, "CIFAR10_train"))
     for epoch in range(steps):
-        needed(script, "train")(_Loader(noisy_set, epoch), student, optimiser, epoch, False)
-    return _state(student, optimiser, torch.from_numpy(noisy_set.soft_labels))
+        needed(script, "train")(_Loader(labelled, epoch), student, optimiser, epoch, False)
+    return state_of(student, optimiser, torch.from_numpy(labelled.soft_labels))
 
 
 def _official_second(script: Definitions, steps: int, undone: bool) -> State:
     student = ours.make("baselines.joint_optim", OPTIONS, RECIPE).setting.build("second student")
     rate = OPTIONS["second_lr"]
-    optimiser = _sgd(student, rate)
+    optimiser = sgd(student, rate)
     script.update(args=SimpleNamespace(epochs=LAST - FIRST), state={"lr": rate})
-    labelled = SimpleNamespace(soft_labels=_learned().numpy())
+    labelled = SimpleNamespace(soft_labels=learned_labels().numpy())
     for epoch in range(steps):
         needed(script, "adjust_learning_rate")(optimiser, epoch)
         needed(script, "train")(_Loader(labelled, FIRST + epoch), student, optimiser, epoch, False)
-    return _state(student, optimiser, torch.from_numpy(labelled.soft_labels))
+    return state_of(student, optimiser, torch.from_numpy(labelled.soft_labels))
 
 
-def _sgd(student: nn.Module, lr: float) -> torch.optim.SGD:
+def sgd(student: nn.Module, lr: float) -> torch.optim.SGD:
+    """Return the student's optimiser."""
     return torch.optim.SGD(student.parameters(), lr=lr, momentum=RECIPE.momentum, weight_decay=RECIPE.weight_decay)
 
 
-def _noisy_set(definitions: Definitions) -> Any:
-    """Return the official data set without its images, with the given labels in its memory."""
-    made = object.__new__(needed(definitions, "CIFAR10_train"))
-    made.args = SimpleNamespace(begin=BEGIN, epochs=None)  # None: it never saves itself
+def noisy_set(cls: type[Any]) -> Any:
+    """Return an official data set without its images, with the given labels in its memory."""
+    made = object.__new__(cls)
+    made.args = SimpleNamespace(begin=BEGIN, epoch=None, epochs=None)  # None: it never saves itself
     made.soft_labels = np.eye(ours.CLASSES)[ours.noisy_labels().numpy()]
     made.prediction = np.zeros((ours.NOISY_SAMPLES, 10, ours.CLASSES))
     made.count = 0

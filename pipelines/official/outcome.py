@@ -21,6 +21,7 @@ METHODS = {
     "elr_plus": "ELR+",
     "mslg": "MSLG",
     "joint_optim": "Joint-Optim",
+    "joint_optim_chainer": "Joint-Optim (Chainer)",
     "part_dependent": "Part-dependent noise",
     "margins": "Polynomial-margin noise",
     "noise": "Noise and splits",

@@ -38,6 +38,10 @@ FILES = {
         "retrain.py": "joint_retrain.py",
         "dataset/cifar10.py": "joint_dataset.py",
     },
+    "joint_optim_chainer": {
+        "first_step_train.py": "joint_chainer_first.py",
+        "second_step_train.py": "joint_chainer_second.py",
+    },
     "part_dependent": {"tools.py": "part_dependent_tools.py"},
     "margins": {"utils.py": "margins_utils.py"},
     "noise": {"CIFAR/load_corrupted_data_mlg.py": "noise_loader.py"},

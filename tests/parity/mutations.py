@@ -109,6 +109,16 @@ def set_parameters(network: torch.nn.Module, values: list[torch.Tensor]) -> None
         parameter.copy_(value)
 
 
+JOINT_OPTIM = {
+    "sign": result_of(baselines.joint_optim, "entropy", lambda entropy: -entropy),
+    "factor": result_of(baselines.joint_optim, "class_prior", lambda prior: SLIGHTLY * prior),
+    "order": arguments_of(
+        baselines.joint_optim.PredictionMemory,
+        "write",
+        lambda memory, indices, predictions: (memory, indices, predictions.flip(0)),
+    ),
+}
+
 MUTATIONS: dict[str, dict[str, Mutation]] = {
     "emlc": {
         "sign": result_of(emlc.method, "surrogate_loss", lambda loss: -loss),
@@ -167,15 +177,8 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "factor": result_of(baselines.mslg.MSLG, "label_gradient", lambda gradient: SLIGHTLY * gradient),
         "order": labels_before_their_move,
     },
-    "joint_optim": {
-        "sign": result_of(baselines.joint_optim, "entropy", lambda entropy: -entropy),
-        "factor": result_of(baselines.joint_optim, "class_prior", lambda prior: SLIGHTLY * prior),
-        "order": arguments_of(
-            baselines.joint_optim.PredictionMemory,
-            "write",
-            lambda memory, indices, predictions: (memory, indices, predictions.flip(0)),
-        ),
-    },
+    "joint_optim": JOINT_OPTIM,
+    "joint_optim_chainer": JOINT_OPTIM,
     "part_dependent": {
         "sign": arguments_of(emlc.noise.part_dependent, "softmax_without", lambda logits, label: (-logits, label)),
         "factor": result_of(emlc.noise.part_dependent, "flip_probabilities", lambda flips: flips / SLIGHTLY),
