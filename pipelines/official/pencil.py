@@ -29,7 +29,7 @@ OPTIONS = {
     "warm_up": STAGE_1 / EPOCHS, "correction": (STAGE_2 - STAGE_1) / EPOCHS, "label_lr": 6000.0,
     "compatibility": 0.1, "entropy_weight": 0.8, "fine_tune_lr": 0.2,
 }  # fmt: skip
-"""Steps long enough to overturn all given labels as released; as described they hold, at any length."""
+"""Labels take steps so long that, as released, two of them overturn nearly all."""
 
 TWICE = "the compatibility loss takes the softmax of the label a second time"
 FLOOR = "the last stage's learning rate is divided without a fraction: 0 for two thirds of it"
