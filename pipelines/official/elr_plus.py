@@ -31,19 +31,18 @@ CLOTHING1M = {"average_ramp": 0.0, "average_decay": 0.8}
 """Ramps that some steps climb; a decay that some steps reach."""
 
 MASK = "labels are multiplied by the targets on CIFAR-100"
-COUNT = "ramps count steps from 1"
 
 
 def cases(clone: Path) -> Iterator[Case]:
     """Yield what the public code does on CIFAR-10, CIFAR-100 and Clothing1M."""
     files = _files(clone)
     for name, options, masks, defects in (
-        ("CIFAR-10", CIFAR_10, False, (COUNT,)),
-        ("CIFAR-100, released options", CIFAR_100 | {"masked_classes": ours.CLASSES}, True, (COUNT,)),
-        ("CIFAR-100, paper's options", CIFAR_100, True, (MASK, COUNT)),
+        ("CIFAR-10", CIFAR_10, False, ()),
+        ("CIFAR-100, released options", CIFAR_100 | {"masked_classes": ours.CLASSES}, True, ()),
+        ("CIFAR-100, paper's options", CIFAR_100, True, (MASK,)),
         ("Clothing1M", CLOTHING1M, False, ()),
     ):
-        official = partial(_official, files, options, masks, MASK in defects)
+        official = partial(_official, files, options, masks)
         yield Case(name, partial(_ours, options), official, defects)
 
 
@@ -79,18 +78,15 @@ def _state(networks: Any, averages: Any, optimisers: Any, targets: Any) -> State
     return state
 
 
-def _official(
-    files: dict[str, Definitions], options: dict[str, Any], masks: bool, unmasks: bool, steps: int, undone: bool
-) -> State:
+def _official(files: dict[str, Definitions], options: dict[str, Any], masks: bool, steps: int, undone: bool) -> State:
     initial = ours.make("baselines.elr_plus", options)
     networks, averages = copy.deepcopy(initial.networks), copy.deepcopy(initial.averages)
     optimisers = [
         torch.optim.SGD(net.parameters(), lr=RECIPE.lr, momentum=RECIPE.momentum, weight_decay=RECIPE.weight_decay)
         for net in networks
     ]
-    masks = masks and not (undone and unmasks)
-    criteria = [_criterion(files["loss"], initial.options, masks=masks) for _ in networks]
-    trainer = _trainer(files["trainer"], initial.options, steps, first=-1 if undone else 0)
+    criteria = [_criterion(files["loss"], initial.options, masks=masks and not undone) for _ in networks]
+    trainer = _trainer(files["trainer"], initial.options, steps)
     draws = _Draws(initial.options.mixup_alpha, initial.setting.generator)
     files["trainer"].update(
         np=Replaced(files["trainer"]["np"], random=draws), torch=Replaced(torch, randperm=draws.randperm)
@@ -113,8 +109,8 @@ def _criterion(loss: Definitions, options: Any, *, masks: bool) -> Any:
     return made
 
 
-def _trainer(definitions: Definitions, options: Any, steps: int, first: int) -> Any:
-    """Return the official trainer without its files and logs; `first` is the step that it begins after."""
+def _trainer(definitions: Definitions, options: Any, steps: int) -> Any:
+    """Return the official trainer without its files and logs."""
     trainer = object.__new__(needed(definitions, "Trainer"))
     length = round(options.average_ramp * STEPS)
     trainer.config = {
@@ -122,7 +118,7 @@ def _trainer(definitions: Definitions, options: Any, steps: int, first: int) -> 
         "ema_update": bool(length), "ema_step": length,
     }  # fmt: skip
     trainer.metrics, trainer.train_loss_list, trainer.writer = [], [], MagicMock()
-    trainer.global_step, trainer.len_epoch, trainer.log_step = first, steps, steps
+    trainer.global_step, trainer.len_epoch, trainer.log_step = 0, steps, steps
     trainer._progress = str
     return trainer
 
