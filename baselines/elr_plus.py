@@ -127,7 +127,7 @@ class ELRPlus(Method):
         """
         options, length = self.options, self.setting.training.epochs * self.streams[turn].batches_per_pass
         targets = self._follow(turn, noisy)
-        weight = options.regularisation * ramp_up(time, options.ramp * length)
+        weight = options.regularisation * ramp_up(time + 1, options.ramp * length)
         loss = self._loss(turn, noisy, targets, weight)
         self.optimisers[turn].zero_grad()
         loss.backward()
@@ -188,8 +188,11 @@ def ramp_up(time: int, length: float) -> float:
 
 
 def average_decay(final: float, time: int, length: float) -> float:
-    """Return gamma after step `time` (from 0): on a ramp of that length, or 1/2, 2/3, ... up to `final` if it is 0."""
-    return final * ramp_up(time + 1, length) if length else min(1 - 1 / (time + 2), final)
+    """Return gamma after step `time` (from 0): on a ramp of that length, or 1/2, 2/3, ... up to `final` if it is 0.
+
+    The released code counts steps from 1, and one more for its averages.
+    """
+    return final * ramp_up(time + 2, length) if length else min(1 - 1 / (time + 2), final)
 
 
 METHOD = ELRPlus

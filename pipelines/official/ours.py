@@ -43,6 +43,13 @@ def noisy_batch(number: int, size: int = NOISY_BATCH) -> Batch:
     return Batch((_images(size, draw),), noisy_labels()[indices], indices)
 
 
+def noisy_pass(number: int, size: int) -> list[Batch]:
+    """Return a pass over the noisy set: each sample in one batch, with pixels of this pass."""
+    draw = generator(300 + number)
+    parts = torch.randperm(NOISY_SAMPLES, generator=draw).split(size)
+    return [Batch((_images(len(part), draw),), noisy_labels()[part], part) for part in parts]
+
+
 def clean_batch(number: int) -> Batch:
     """Return one batch of the clean set: every class equally often, in ascending order."""
     draw = generator(200 + number)

@@ -17,6 +17,13 @@ METHODS = {
     "mlnt": "MLNT",
     "simclr": "SimCLR",
     "resnets": "ResNets",
+    "pencil": "P-correction",
+    "elr_plus": "ELR+",
+    "mslg": "MSLG",
+    "joint_optim": "Joint-Optim",
+    "joint_optim_chainer": "Joint-Optim (Chainer)",
+    "part_dependent": "Part-dependent noise",
+    "margins": "Polynomial-margin noise",
     "noise": "Noise and splits",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""

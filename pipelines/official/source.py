@@ -7,6 +7,7 @@ adapter gives them. The edits are general and know no file.
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,8 @@ def load(clone: Path, file: str, given: Mapping[str, Any] | None = None, *, wide
     file : str
         Path inside the clone.
     given : mapping, optional
-        Globals that the file's script, or a module it imports, would have made. Replaces definitions too.
+        Globals that the file's script, or a module it imports, would have made: base classes of what the file defines,
+        say. Replaces definitions too.
     widen : bool
         Whether single precision in the text becomes double.
 
@@ -43,9 +45,9 @@ def load(clone: Path, file: str, given: Mapping[str, Any] | None = None, *, wide
         If the file is missing or cannot be executed any more.
     """
     edits = [_Modern(), _Double()] if widen else [_Modern()]
-    definitions: Definitions = {"__name__": f"official.{file}", "first_of": first_of}
+    definitions: Definitions = {**(given or {}), "__name__": f"official.{file}", "first_of": first_of}
     try:
-        tree = ast.parse((clone / file).read_text(encoding="utf-8"))
+        tree = ast.parse(without_async((clone / file).read_text(encoding="utf-8")))
         tree.body = [statement for statement in tree.body if _is_definition(statement)]
         for edit in edits:
             tree = edit.visit(tree)
@@ -68,6 +70,11 @@ def needed(definitions: Definitions, name: str) -> Any:
     if name not in definitions:
         raise NotComparable(f"{definitions['__name__'].removeprefix('official.')} defines no {name}")
     return definitions[name]
+
+
+def without_async(text: str) -> str:
+    """Return a file's text with the argument ``async=...``, a syntax error since Python 3.7, under its later name."""
+    return re.sub(r"\basync\s*=(?!=)", "non_blocking=", text)
 
 
 def first_of(values: torch.Tensor) -> torch.Tensor:

@@ -84,7 +84,7 @@ def test_ramps_are_the_worked_example():
     values = [ramp_up(time, 40_000) for time in (352, 17_600, 35_200, 40_000, 50_000)]
     assert values == pytest.approx([0.00735, 0.20846, 0.93053, 1, 1], abs=1e-5)
     assert ramp_up(0, 0) == 1
-    assert average_decay(0.997, 17_599, 40_000) == pytest.approx(0.997 * 0.20846, abs=1e-5)
+    assert average_decay(0.997, 17_598, 40_000) == pytest.approx(0.997 * 0.20846, abs=1e-5)
     assert [average_decay(0.7, time, 0) for time in (0, 1, 2)] == pytest.approx([1 / 2, 2 / 3, 0.7])
 
 
@@ -109,9 +109,9 @@ def test_two_epochs_equal_the_algorithm_by_hand(masked_classes):
         y = y * q / (y * q).sum(1, keepdim=True) if masked_classes else y
         p = networks[turn](inputs).softmax(1)
         regulariser = torch.log(1 - (q * p).sum(1)).mean()
-        loss = -(y * p.log()).sum(1).mean() + 3 * math.exp(-5 * (1 - min(time / 4, 1)) ** 2) * regulariser
+        loss = -(y * p.log()).sum(1).mean() + 3 * math.exp(-5 * (1 - min((time + 1) / 4, 1)) ** 2) * regulariser
         gradients = torch.autograd.grad(loss, tuple(networks[turn].parameters()))
-        decay = 0.9 * math.exp(-5 * (1 - min((time + 1) / 4, 1)) ** 2)
+        decay = 0.9 * math.exp(-5 * (1 - min((time + 2) / 4, 1)) ** 2)
         parameters = zip(networks[turn].parameters(), averages[turn].parameters(), strict=True)
         for (value, average), gradient, buffer in zip(parameters, gradients, velocities[turn], strict=True):
             buffer.mul_(0.9).add_(gradient + 5e-2 * value.detach())

@@ -26,6 +26,24 @@ FILES = {
     "mlnt": {"main.py": "mlnt_main.py"},
     "simclr": {"losses.py": "simclr_losses.py", "util.py": "simclr_util.py", "main_supcon.py": "simclr_main.py"},
     "resnets": {"networks/resnet_big.py": "resnets.py"},
+    "pencil": {"PENCIL.py": "pencil_script.py"},
+    "elr_plus": {
+        "ELR_plus/utils/util.py": "elr_util.py",
+        "ELR_plus/model/loss.py": "elr_loss.py",
+        "ELR_plus/trainer/trainer.py": "elr_trainer.py",
+    },
+    "mslg": {"main.py": "mslg_main.py", "utils.py": "mslg_utils.py"},
+    "joint_optim": {
+        "train.py": "joint_train.py",
+        "retrain.py": "joint_retrain.py",
+        "dataset/cifar10.py": "joint_dataset.py",
+    },
+    "joint_optim_chainer": {
+        "first_step_train.py": "joint_chainer_first.py",
+        "second_step_train.py": "joint_chainer_second.py",
+    },
+    "part_dependent": {"tools.py": "part_dependent_tools.py"},
+    "margins": {"utils.py": "margins_utils.py"},
     "noise": {"CIFAR/load_corrupted_data_mlg.py": "noise_loader.py"},
 }
 """Adapter -> path in its clone -> stand-in: a slow way to compute the same, with the public code's interface."""

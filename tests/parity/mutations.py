@@ -6,15 +6,21 @@ from typing import Any
 import pytest
 import torch
 
+import baselines.elr_plus
 import baselines.fasten
+import baselines.joint_optim
 import baselines.mlc
 import baselines.mlnt
 import baselines.mslc
+import baselines.mslg
 import baselines.mw_net
+import baselines.pencil
 import emlc.engine.simclr
 import emlc.method
 import emlc.models.resnet
+import emlc.noise.margins
 import emlc.noise.matrices
+import emlc.noise.part_dependent
 from emlc.metagrad import META_GRADIENTS
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -67,11 +73,51 @@ def weights_before_the_update(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cls, "_update_weight_net", late)
 
 
+def labels_after_the_weights(patch: pytest.MonkeyPatch) -> None:
+    """Move PENCIL's labels by the gradient at the weights after the step instead of before it."""
+    cls = baselines.pencil.Pencil
+
+    def late(method: Any, logits: torch.Tensor, noisy: Any) -> torch.Tensor:
+        vectors = method.label_logits[noisy.indices].requires_grad_()
+        loss = method._descend(baselines.pencil.pencil_loss(logits, vectors, noisy.labels, method.options))
+        logits = method.student(noisy.inputs).detach()
+        (gradient,) = torch.autograd.grad(
+            baselines.pencil.pencil_loss(logits, vectors, noisy.labels, method.options), vectors
+        )
+        method.label_logits[noisy.indices] = (vectors - method.label_lr() * gradient).detach()
+        return loss
+
+    patch.setattr(cls, "_correct", late)
+
+
+def labels_before_their_move(patch: pytest.MonkeyPatch) -> None:
+    """Take MSLG's real step on the labels that the look-ahead had, not on what the clean loss has made of them."""
+    original, held = baselines.mslg.label_divergence, []
+
+    def lagging(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if held:
+            return original(logits, held.pop())
+        held.append(labels)
+        return original(logits, labels)
+
+    patch.setattr(baselines.mslg, "label_divergence", lagging)
+
+
 @torch.no_grad()
 def set_parameters(network: torch.nn.Module, values: list[torch.Tensor]) -> None:
     for parameter, value in zip(network.parameters(), values, strict=True):
         parameter.copy_(value)
 
+
+JOINT_OPTIM = {
+    "sign": result_of(baselines.joint_optim, "entropy", lambda entropy: -entropy),
+    "factor": result_of(baselines.joint_optim, "class_prior", lambda prior: SLIGHTLY * prior),
+    "order": arguments_of(
+        baselines.joint_optim.PredictionMemory,
+        "write",
+        lambda memory, indices, predictions: (memory, indices, predictions.flip(0)),
+    ),
+}
 
 MUTATIONS: dict[str, dict[str, Mutation]] = {
     "emlc": {
@@ -113,6 +159,37 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "sign": arguments_of(emlc.models.resnet.BasicBlock, "forward", lambda block, images: (block, -images)),
         "factor": result_of(emlc.models.resnet.BasicBlock, "forward", lambda images: SLIGHTLY * images),
         "order": result_of(emlc.models.resnet.BasicBlock, "forward", lambda images: images.flip(1)),
+    },
+    "pencil": {
+        "sign": result_of(baselines.pencil, "entropy", lambda entropy: -entropy),
+        "factor": result_of(baselines.pencil.Pencil, "label_lr", lambda lr: SLIGHTLY * lr),
+        "order": labels_after_the_weights,
+    },
+    "elr_plus": {
+        "sign": result_of(baselines.elr_plus, "early_learning", lambda term: -term),
+        "factor": result_of(baselines.elr_plus, "average_decay", lambda decay: SLIGHTLY * decay),
+        "order": arguments_of(
+            baselines.elr_plus, "mixed", lambda values, partners, share: (values, partners.argsort(), share)
+        ),
+    },
+    "mslg": {
+        "sign": result_of(baselines.mslg, "entropy", lambda entropy: -entropy),
+        "factor": result_of(baselines.mslg.MSLG, "label_gradient", lambda gradient: SLIGHTLY * gradient),
+        "order": labels_before_their_move,
+    },
+    "joint_optim": JOINT_OPTIM,
+    "joint_optim_chainer": JOINT_OPTIM,
+    "part_dependent": {
+        "sign": arguments_of(emlc.noise.part_dependent, "softmax_without", lambda logits, label: (-logits, label)),
+        "factor": result_of(emlc.noise.part_dependent, "flip_probabilities", lambda flips: flips / SLIGHTLY),
+        "order": result_of(emlc.noise.part_dependent, "softmax_without", lambda rows: rows[::-1]),
+    },
+    "margins": {
+        "sign": lambda patch: patch.setitem(emlc.noise.margins.KEEPS, "pmd-type1", (1 / 2, 0, -1 / 2, 0)),
+        "factor": result_of(emlc.noise.margins, "first_share", lambda share: share / SLIGHTLY),
+        "order": result_of(
+            emlc.noise.margins, "contest_of", lambda contest: contest._replace(margin=contest.margin[::-1])
+        ),
     },
     "noise": {
         "sign": arguments_of(emlc.noise.matrices, "soften", lambda matrix, rate: (matrix, 1 - rate)),

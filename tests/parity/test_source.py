@@ -62,6 +62,16 @@ def test_what_is_given_replaces_a_definition(clone):
     assert load(clone, "script.py", {"step": None})["step"] is None
 
 
+def test_a_base_class_that_is_given_is_there_in_time(tmp_path):
+    (tmp_path / "trainer.py").write_text("from base import Base\n\nclass Trainer(Base):\n    pass\n")
+    assert issubclass(load(tmp_path, "trainer.py", {"Base": dict})["Trainer"], dict)
+
+
+def test_an_argument_of_a_name_that_is_a_keyword_now_does_not_stop_a_file(tmp_path):
+    (tmp_path / "old.py").write_text("def moved(x):\n    return x.cuda(async=True).to('cpu', async = True)\n")
+    assert load(tmp_path, "old.py")["moved"](torch.ones(1)).tolist() == [1.0]
+
+
 def test_scalars_are_read_as_old_pytorch_did(clone):
     scalar, first = load(clone, "script.py")["loss"](torch.tensor([1.0, 3.0]))
     assert (scalar.item(), first.item()) == (2.0, 1.0)
