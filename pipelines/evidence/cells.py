@@ -10,6 +10,7 @@ from emlc.judging.cells import RESULT_COLUMNS
 from emlc.judging.paired import CLEAN_ONLY, Column, Comparison, compared
 from emlc.records.record import COMPLETED
 from pipelines.evidence.records import Shown
+from pipelines.evidence.supervision import clean_labels
 
 PLACE = ("dataset", "noise_type", "noise_rate")
 """What makes a column of a table."""
@@ -63,6 +64,7 @@ def _cell(selection: str, group: Sequence[Shown]) -> dict[str, Any]:
         "runs": {str(run.seed): _place(run) for run in group},
         "failed": [_failure(run) for run in group if not run.completed],
         "recipe": {**recipe_of(group[0].record), "selection": selection},
+        "clean_labels": clean_labels(group[0].record, selection),
     }
 
 

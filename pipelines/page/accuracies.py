@@ -11,6 +11,7 @@ from tabulate import tabulate
 from emlc.judging.cells import AS_COLLECTED, Cell, column_name
 from emlc.records.artefacts import read_json
 from emlc.records.errors import SuiteError
+from pipelines.page.clean_labels import HEADINGS, said_in_columns, said_in_words
 from pipelines.page.differences import real_differences
 from pipelines.page.marks import Place, marked, place_of
 
@@ -118,14 +119,23 @@ def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> st
     beside = stand_in(title, published)
     columns = list(dict.fromkeys(key[1:] for key in cells)) or columns_of(beside, published)
     paper = printed(beside, columns, published)
-    marks = marked(table)
+    marks, labels = marked(table), said_in_columns(list(cells.values()))
     rows = [
         row
         for method in row_names(table["methods"], published)
-        for row in _method_rows(method, columns, cells, paper, beside, comparable=beside == title, marks=marks)
+        for row in _with_labels(
+            _method_rows(method, columns, cells, paper, beside, comparable=beside == title, marks=marks), labels
+        )
     ]
-    header = ["Method", *(column_name(*column) for column in columns)]
-    return f"## {title}\n\n" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    header = ["Method", *(HEADINGS if labels else ()), *(column_name(*column) for column in columns)]
+    words = said_in_words(list(cells.values()))
+    return f"## {title}\n\n{words}" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
+
+
+def _with_labels(rows: Sequence[list[str]], labels: Mapping[str, tuple[str, str]]) -> list[list[str]]:
+    """Return rows with the numbers of clean labels after the names, where anything is said of them."""
+    blank = ("",) * len(HEADINGS)
+    return [[row[0], *labels.get(row[0], blank), *row[1:]] if labels else row for row in rows]
 
 
 def stand_in(title: str, published: Sequence[Cell]) -> str:

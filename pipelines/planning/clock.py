@@ -78,9 +78,10 @@ class Clock:
         return self._known[key]
 
     def _guess(self, work_of: "Callable[..., Work]", order: Order, images: Images, batch: int) -> Guess:
-        from pipelines.planning.counting import PHOTOGRAPHS, SMALL, Scale, core_seconds, operations
+        from pipelines.planning.counting import PHOTOGRAPHS, SMALL, Scale, core_seconds
+        from pipelines.planning.narrowing import counted
 
-        work = work_of(order.identity, images, operations, PHOTOGRAPHS if images.side > LARGEST else SMALL)
+        work = counted(work_of, order.identity, images, PHOTOGRAPHS if images.side > LARGEST else SMALL)
         epochs = (order.identity.get("training") or order.identity["pretraining"])["epochs"]
         a_step = work.pixels / epochs / max(1, images.training // batch)
         if self.at_hand and not self.on_gpu and a_step < TIMED_BELOW:

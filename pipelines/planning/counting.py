@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from emlc.data.base import Arrays
 from emlc.engine.contract import Method
@@ -51,23 +51,34 @@ class Work(NamedTuple):
 Meter = Callable[[Callable[[], object]], Work]
 
 
-class _Kernels(TorchDispatchMode):
-    """Counts the operators that PyTorch calls."""
+class _Counter(TorchDispatchMode):
+    """Counts the operators that PyTorch calls and, by its formulas, their floating-point operations.
+
+    PyTorch's own counter tells them by module too, which takes twice as long.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls = 0
+        self.flops, self.calls = 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given, formula = kwargs or {}, flop_registry.get(func.overloadpacket)
+        if formula is None and torch.is_inference_mode_enabled():  # where operators come with their parts inside
+            with self:
+                parts = func.decompose(*args, **given)
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **given)
         self.calls += 1
-        return func(*args, **(kwargs or {}))
+        self.flops += formula(*args, **given, out_val=out) if formula else 0
+        return out
 
 
 def operations(work: Callable[[], object]) -> Work:
     """Return the floating-point operations of a function, and the kernels that it calls."""
-    with FlopCounterMode(display=False) as flops, _Kernels() as kernels:
+    with _Counter() as counter:
         work()
-    return Work(float(flops.get_total_flops()), float(kernels.calls))
+    return Work(float(counter.flops), float(counter.calls))
 
 
 def core_seconds(work: Callable[[], object]) -> Work:
@@ -94,6 +105,12 @@ class Scale(NamedTuple):
 SMALL, PHOTOGRAPHS = Scale(batch=4, side=8), Scale(batch=4, side=32)
 """Where arithmetic is counted; networks for photographs halve them five times."""
 
+TINY = {"name": "cnn-small", "width": 4}
+"""A network that takes whole epochs, to see how many steps they have."""
+
+ALIKE = 0.2
+"""Up to such a share, two epochs differ by what chance made of their samples, and not by their phase."""
+
 IN_MEMORY = {"preprocessing": None, "passes": {"name": "all", "images": None}}
 """Random images are neither decoded nor chosen among."""
 
@@ -111,8 +128,12 @@ def run_work(identity: Mapping[str, Any], images: Images, meter: Meter = operati
     """
     method, epochs = miniature(identity, scale), identity["training"]["epochs"]
     looked_at = sampled_epochs(epochs)
-    batch = identity["training"]["batch_size"]
-    parts = between(looked_at, lambda epoch: _epoch(method, epoch, images, batch, meter, scale))
+    batch, tiny = identity["training"]["batch_size"], {**identity, "model": TINY}
+
+    def work_of(epoch: int) -> Work:
+        return _epoch(method, epoch, images, batch, meter, scale, lambda: walked(tiny, epoch, scale.batch))
+
+    parts = between(looked_at, work_of)
     return Work(*(sum(amounts) * epochs / len(parts) for amounts in zip(*parts, strict=True)))
 
 
@@ -123,14 +144,20 @@ def sampled_epochs(epochs: int) -> list[int]:
 
 
 def between(epochs: Sequence[int], work_of: Callable[[int], Work]) -> list[Work]:
-    """Return the work of some epochs, those between two of the same arithmetic taken for the same without a look."""
-    known = cache(work_of)
-    first, middle = epochs[0], len(epochs) // 2
-    if len(epochs) <= 2:
-        return [known(epoch) for epoch in epochs]
-    if all(math.isclose(known(first).pixels, known(epochs[i]).pixels, rel_tol=1e-6) for i in (middle, -1)):
-        return [known(first), *[known(epochs[-1])] * (len(epochs) - 1)]
-    return [*between(epochs[:middle], known), *between(epochs[middle:], known)]
+    """Return the work of some epochs, looking at the first, the middle and the last, and between two that differ.
+
+    Those between two of about the same arithmetic are taken for the same.
+    """
+    known, middle = cache(work_of), len(epochs) // 2
+    return [*_upto(epochs[: middle + 1], known), *_upto(epochs[middle:], known), known(epochs[-1])]
+
+
+def _upto(epochs: Sequence[int], known: Callable[[int], Work]) -> list[Work]:
+    """Return the work of all epochs but the last."""
+    first, last, middle = known(epochs[0]), known(epochs[-1]), len(epochs) // 2
+    if len(epochs) <= 2 or math.isclose(first.pixels, last.pixels, rel_tol=ALIKE):
+        return [first, *[last] * (len(epochs) - 2)][: len(epochs) - 1]
+    return [*_upto(epochs[: middle + 1], known), *_upto(epochs[middle:], known)]
 
 
 def miniature(identity: Mapping[str, Any], scale: Scale) -> Method:
@@ -156,12 +183,28 @@ def _random(count: int, side: int, channels: int) -> Arrays:
     return Arrays(images, labels, images[:CLASSES], labels[:CLASSES], ("one", "other"))
 
 
-def _epoch(method: Method, epoch: int, images: Images, batch: int, meter: Meter, scale: Scale) -> Work:
-    """Return what an epoch computes on a data set, from its beginning, a step and a score here."""
+def walked(identity: Mapping[str, Any], epoch: int, batch: int) -> int:
+    """Return the steps of an epoch of a run's miniature, by taking them: they are those of any network."""
+    method, taken = miniature(identity, Scale(batch, SMALL.side)), 0
+    method.begin_epoch(epoch)
+    while taken < method.steps():
+        method.step()
+        taken += 1
+    return taken
+
+
+def _epoch(
+    method: Method, epoch: int, images: Images, batch: int, meter: Meter, scale: Scale, walk: Callable[[], int]
+) -> Work:
+    """Return what an epoch computes on a data set, from its beginning, a step and a score here.
+
+    A method that finds out on the way how many steps its epoch has says another number after the first: then they are
+    walked.
+    """
     pixels = (images.side / scale.side) ** 2
     beginning = meter(lambda: method.begin_epoch(epoch))
-    steps = method.steps() * images.training / (batch * BATCHES)
-    step = meter(method.step)
+    said, step = method.steps(), meter(method.step)
+    steps = (said if method.steps() == said else walk()) * images.training / (batch * BATCHES)
     shown = next(method.setting.clean.batches()).inputs
     with evaluating(method):
         score = meter(lambda: method.logits(shown))

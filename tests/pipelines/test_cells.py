@@ -53,6 +53,8 @@ def test_cells_by_hand(tmp_path):
     (failure,) = emlc["failed"]
     assert (failure["seed"], failure["error"], failure["folder"]) == (2, "diverged", emlc["runs"]["2"])
     assert failure["folder"].startswith("results/runs/")
+    assert ce["clean_labels"] == {"given": 15, "trained": 0, "selected": 15}
+    assert emlc["clean_labels"] == {"given": 15, "trained": 15, "selected": 15}
     assert (table["profile"], table["title"], table["seeds"]) == ("tiny", "Table 1", [0, 1, 2])
     assert table["versions"] == ["2.15.0"]
     assert (folder / "table1.csv").read_text().splitlines() == [
@@ -84,6 +86,7 @@ def test_the_table_s_selection_decides(tmp_path, selection, mean):
     table = {**tiny_profile()["tables"]["table1"], "selection": selection}
     _, content = tabulated(with_runs(tmp_path, tables={"table1": table}))
     assert content["cells"][0]["mean"] == mean
+    assert content["cells"][1]["clean_labels"] == {"given": 15, "trained": 15, "selected": 0}
 
 
 def test_a_method_s_own_selection_goes_before_the_table_s(tmp_path):

@@ -134,6 +134,56 @@ def test_the_page_to_the_byte():
     assert not page.endswith("\n\n")
 
 
+def labelled(method, trained, selected=30, given=100, selection="best-clean", validation=30):
+    recipe = {"clean_images": given, "validation_images": validation, "selection": selection}
+    counts = {"given": given, "trained": trained, "selected": selected}
+    return cell(method, "sym", 0.5, 50.0, recipe=recipe, clean_labels=counts)
+
+
+def section_of(cells, methods=("Cross-Entropy", "MLC", "My own")):
+    return as_markdown(table(cells, methods=list(methods)), PUBLISHED[2:3]).split("## ")[1]
+
+
+def test_clean_labels_to_train_and_to_select_on_are_columns_where_they_differ():
+    cells = [labelled("Cross-Entropy", 0), labelled("MLC", 1_100, given=1_100), labelled("My own", None)]
+    assert (
+        section_of(cells)
+        == """\
+UCI digits
+
+| Method              | Clean labels trained on   | Selected on   | 50%      |
+|---------------------|---------------------------|---------------|----------|
+| Cross-Entropy       | 0                         | 30            | 50.00    |
+| MLC                 | 1,100                     | 30            | 50.00    |
+| ↳ *paper, CIFAR-10* |                           |               | 88.1     |
+| ↳ *difference*      |                           |               | (-38.10) |
+| My own              | ≤ 100                     | 30            | 50.00    |
+
+"""
+    )
+
+
+def test_clean_labels_that_do_both_are_a_sentence():
+    same = {"given": 30, "validation": 0}
+    cells = [labelled("Cross-Entropy", 0, **same), labelled("MLC", 30, **same)]
+    assert section_of(cells).splitlines()[2] == (
+        "Clean labels: 30 choose the epoch; all methods but Cross-Entropy train on them, too."
+    )
+    assert section_of(cells[1:]).splitlines()[2] == "Clean labels: 30 choose the epoch; all methods train on them, too."
+    assert "trained on" not in section_of(cells)
+
+
+@pytest.mark.parametrize(("selection", "said"), [("last", "0"), ("best-test", "test set")])
+def test_where_no_clean_label_chooses_the_epoch_the_column_says_what_does(selection, said):
+    cells = [labelled("MLC", 30, 0, given=30, selection=selection, validation=0)]
+    assert rows_of("## " + section_of(cells, ["MLC"]), "UCI digits")[1] == ["MLC", "30", said, "50.00"]
+
+
+def test_a_method_without_runs_has_no_clean_labels():
+    rows = rows_of("## " + section_of([labelled("MLC", 100)]), "UCI digits")
+    assert rows[1] == ["Cross-Entropy", "", "", "not run"]
+
+
 def test_data_sets_of_the_paper_without_a_record_are_shown_as_not_run():
     page = as_markdown(table(CELLS), PUBLISHED)
     assert rows_of(page, "CIFAR-10") == [

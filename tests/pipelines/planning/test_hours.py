@@ -6,7 +6,18 @@ import pytest
 
 from emlc.records.errors import SuiteError
 from pipelines.planning.clock import STARTUP_SECONDS, Clock
-from pipelines.planning.counting import Scale, Work, between, operations, pretraining_work, run_work, sampled_epochs
+from pipelines.planning.counting import (
+    SMALL,
+    TINY,
+    Scale,
+    Work,
+    between,
+    operations,
+    pretraining_work,
+    run_work,
+    sampled_epochs,
+    walked,
+)
 from pipelines.planning.disk import Images, images_of
 from pipelines.planning.plan import Times, as_markdown, plan
 from pipelines.planning.rates import CPU_FLOPS, GPU_FLOPS, KERNEL_SECONDS, Measured, Rate, rate_for, read_loops
@@ -24,6 +35,7 @@ METHODS = {
     "mlc": {"label": "MLC", "implementation": "baselines.mlc"},
     "mslc": {"label": "MSLC", "implementation": "baselines.mslc", "options": {"warm_up": 0.5, "memory_epochs": 1}},
     "emlc-k5": {"label": "EMLC (k=5)", "implementation": "emlc.method", "options": {"look_ahead": 5}},
+    "dividemix": {"label": "DivideMix", "implementation": "baselines.dividemix", "options": {"warm_up": 1}},
 }
 
 
@@ -56,6 +68,17 @@ def test_methods_cost_what_their_docstrings_say(tmp_path):
     assert flops_of(jobs, "mlc", unscored) / plain == pytest.approx(8 / 3, rel=0.1)
     assert flops_of(jobs, "mslc", unscored) / plain == pytest.approx((1 + 10 / 3) / 2, rel=0.1)
     assert flops_of(jobs, "emlc-k5", unscored) / plain == pytest.approx(3.07, rel=0.15)
+
+
+def test_an_epoch_whose_steps_are_not_known_before_they_are_taken_is_walked(tmp_path):
+    """DivideMix warms two networks up, one after the other."""
+    jobs, unscored = jobs_of(tmp_path), IMAGES._replace(test=0)
+    two = [flops_of(jobs, method, unscored) for method in ("cross-entropy", "dividemix")]
+    assert two[1] == pytest.approx(2 * two[0], rel=1e-9)
+    divided = {**identity_of(jobs, "dividemix"), "options": {"warm_up": 0.25}, "model": TINY}
+    assert walked(divided, 0, SMALL.batch) == 20
+    assert 2 <= walked(divided, 3, SMALL.batch) <= 38  # in two turns, over 2 to 38 of 40 samples by twos
+    assert walked(identity_of(jobs, "emlc-k5"), 0, SMALL.batch) == 2
 
 
 def test_work_grows_with_images_pixels_and_epochs_and_kernels_with_steps(tmp_path):
