@@ -18,6 +18,10 @@ METHODS = {
     "simclr": "SimCLR",
     "resnets": "ResNets",
     "noise": "Noise and splits",
+    "dividemix": "DivideMix",
+    "augdesc": "AugDesc",
+    "c2d": "C2D",
+    "sanm": "SANM",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""
 

@@ -27,6 +27,10 @@ FILES = {
     "simclr": {"losses.py": "simclr_losses.py", "util.py": "simclr_util.py", "main_supcon.py": "simclr_main.py"},
     "resnets": {"networks/resnet_big.py": "resnets.py"},
     "noise": {"CIFAR/load_corrupted_data_mlg.py": "noise_loader.py"},
+    "dividemix": {"Train_cifar.py": "divided_cifar.py", "Train_clothing1M.py": "divided_clothing.py"},
+    "augdesc": {"train_cifar.py": "divided_cifar.py"},
+    "sanm": {"Train_cifar.py": "sanm_train_cifar.py", "resnetc2d.py": "sanm_resnetc2d.py"},
+    "c2d": {"train.py": "c2d_train.py", "train_cifar.py": "c2d_train_cifar.py", "main_cifar.py": "c2d_main_cifar.py"},
 }
 """Adapter -> path in its clone -> stand-in: a slow way to compute the same, with the public code's interface."""
 
