@@ -252,6 +252,9 @@ class Official:
         A network to one with the script's interface.
     """
 
+    streams: tuple[str, ...] = ("labelled", "unlabelled")
+    """What an epoch on divided samples has batches of."""
+
     def __init__(self, script: Definitions, initial: Any, wrap: Callable[[nn.Module], nn.Module]) -> None:
         self.script, self.options, self.views = script, initial.options, len(initial.views)
         self.networks, self.optimisers = official_pair(initial, wrap)
@@ -275,7 +278,7 @@ class Official:
     def train(self, steps: int, epochs: int) -> State:
         """Train as the script does."""
         given = Loader(Source("given", 1, steps), lambda batch: (batch.inputs, batch.labels, batch.indices))
-        sources = [Source(name, self.views, steps) for name in ("labelled", "unlabelled")]
+        sources = [Source(name, self.views, steps) for name in self.streams]
         for epoch in range(epochs):
             if epoch < WARM_UP:
                 for network, optimiser in zip(self.networks, self.optimisers, strict=True):
@@ -283,10 +286,11 @@ class Official:
                 continue
             self.credibility = [self.assess(epoch, number) for number in (0, 1)]
             for turn in (0, 1):
-                self._learn(epoch, turn, sources)
+                self.learn(epoch, turn, sources)
         return state(self.networks, self.optimisers, self.fitted[-2:], self.credibility)
 
-    def _learn(self, epoch: int, turn: int, sources: list[Source]) -> None:
+    def learn(self, epoch: int, turn: int, sources: list[Source]) -> None:
+        """Let a network learn from the division by its peer."""
         credibility = torch.as_tensor(self.credibility[1 - turn])
         above = credibility > self.options.threshold
         for source, chosen in zip(sources, (above, ~above), strict=True):

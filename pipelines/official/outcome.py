@@ -22,6 +22,7 @@ METHODS = {
     "augdesc": "AugDesc",
     "c2d": "C2D",
     "sanm": "SANM",
+    "famus": "FaMUS",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""
 
