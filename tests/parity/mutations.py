@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import baselines.dividemix
+import baselines.famus
 import baselines.fasten
+import baselines.gates
 import baselines.mlc
 import baselines.mlnt
 import baselines.mslc
@@ -18,6 +20,7 @@ import emlc.engine.simclr
 import emlc.method
 import emlc.models.resnet
 import emlc.noise.matrices
+from baselines.codivision import Twofold
 from emlc.engine.contract import Batch
 from emlc.metagrad import META_GRADIENTS
 
@@ -137,6 +140,11 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "sign": result_of(baselines.two_networks, "negative_entropy", lambda loss: -loss),
         "factor": arguments_of(baselines.two_networks, "sharpen", lambda p, temperature: (p, SLIGHTLY * temperature)),
         "order": arguments_of(baselines.dividemix.DivideMix, "part", analysed_views),
+    },
+    "famus": {
+        "sign": result_of(baselines.gates.LastTensorGates, "leverage", lambda slopes: -slopes),
+        "factor": result_of(baselines.famus, "normalised", lambda shares: SLIGHTLY * shares),
+        "order": result_of(baselines.famus.FaMUS, "twofold", lambda made: Twofold(made[0], made[2], made[1])),
     },
     "sanm": {
         "sign": arguments_of(baselines.sanm, "lowered", lambda targets, amounts: (targets, -amounts)),
