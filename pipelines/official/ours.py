@@ -14,10 +14,15 @@ CLASSES, CHANNELS, SIZE, WIDTH = 5, 3, 8, 4
 NOISY_SAMPLES, NOISY_BATCH, CLEAN_PER_CLASS = 100, 20, 2
 """A batch has more samples than MLNT's ten neighbours; a few batches visit some samples more than once."""
 
-VIEWS = dict.fromkeys(("plain", "weak", "auto", "strong"), lambda images, _: images.to(torch.get_default_dtype()))
-"""Never seen: batches are made here."""
+VIEWS = dict.fromkeys(
+    ("plain", "weak", "auto", "strong", "jitter", "rand"),
+    lambda images, _: images.to(torch.get_default_dtype()) / 128 - 1,
+)
+"""Seen only where losses of the whole set are modelled: batches are made here."""
 
 LR = 0.1
+DRAWN = 3
+"""Seed of the generator that a method draws from while it trains."""
 CPU = torch.device("cpu")
 
 
@@ -86,12 +91,12 @@ def make(implementation: str, options: dict[str, Any], recipe: Training | None =
     method: type[StudentMethod] = importlib.import_module(implementation).METHOD
     setting = Setting(
         num_classes=CLASSES,
-        noisy=_samples(noisy_labels()),
+        noisy=noisy_set(),
         clean=_samples(clean_labels()),
         training=recipe or training(),
         build=lambda role: network(sum(map(ord, role))),
         initial=generator(2),
-        generator=generator(3),
+        generator=generator(DRAWN),
         device=CPU,
     )
     return method(setting, method.Options(**options))
@@ -104,8 +109,14 @@ def take(method: StudentMethod, steps: int, look_ahead: int = 1) -> None:
         method.learn(*batches)
 
 
+def noisy_set() -> Samples:
+    """Return the noisy set."""
+    return _samples(noisy_labels())
+
+
 def _samples(labels: Tensor) -> Samples:
-    images = torch.zeros(len(labels), CHANNELS, SIZE, SIZE, dtype=torch.uint8)
+    size = (len(labels), CHANNELS, SIZE, SIZE)
+    images = torch.randint(256, size, dtype=torch.uint8, generator=generator(4))
     return Samples(images, labels, VIEWS, lambda _: generator(5))
 
 

@@ -25,6 +25,11 @@ METHODS = {
     "part_dependent": "Part-dependent noise",
     "margins": "Polynomial-margin noise",
     "noise": "Noise and splits",
+    "dividemix": "DivideMix",
+    "augdesc": "AugDesc",
+    "c2d": "C2D",
+    "sanm": "SANM",
+    "famus": "FaMUS",
 }
 """Module of an adapter in this package -> what it compares. An adapter has a REPOSITORY and `cases(clone)`."""
 

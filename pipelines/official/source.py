@@ -9,7 +9,7 @@ import ast
 import importlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ def load(clone: Path, file: str, given: Mapping[str, Any] | None = None, *, wide
     file : str
         Path inside the clone.
     given : mapping, optional
-        Globals that the file's script, or a module it imports, would have made: base classes of what the file defines,
-        say. Replaces definitions too.
+        Globals that the file's script, or a module it imports, would have made; base classes and default values may
+        be among them. Replaces definitions too.
     widen : bool
         Whether single precision in the text becomes double.
 
@@ -45,10 +45,10 @@ def load(clone: Path, file: str, given: Mapping[str, Any] | None = None, *, wide
         If the file is missing or cannot be executed any more.
     """
     edits = [_Modern(), _Double()] if widen else [_Modern()]
-    definitions: Definitions = {**(given or {}), "__name__": f"official.{file}", "first_of": first_of}
+    definitions: Definitions = {"__name__": f"official.{file}", "first_of": first_of, **(given or {})}
     try:
         tree = ast.parse(without_async((clone / file).read_text(encoding="utf-8")))
-        tree.body = [statement for statement in tree.body if _is_definition(statement)]
+        tree.body = [statement for statement in _statements(tree) if _is_definition(statement)]
         for edit in edits:
             tree = edit.visit(tree)
         with silence():
@@ -80,6 +80,15 @@ def without_async(text: str) -> str:
 def first_of(values: torch.Tensor) -> torch.Tensor:
     """Return ``values[0]``; a scalar is its own first element, as before PyTorch 0.4."""
     return values[0] if values.dim() else values
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield a file's statements; where it asks whether it is run as a script, those that it runs then."""
+    for statement in tree.body:
+        asks = isinstance(statement, ast.If) and any(
+            isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test)
+        )
+        yield from statement.body if asks else [statement]
 
 
 def _is_definition(statement: ast.stmt) -> bool:

@@ -45,6 +45,18 @@ FILES = {
     "part_dependent": {"tools.py": "part_dependent_tools.py"},
     "margins": {"utils.py": "margins_utils.py"},
     "noise": {"CIFAR/load_corrupted_data_mlg.py": "noise_loader.py"},
+    "dividemix": {"Train_cifar.py": "divided_cifar.py", "Train_clothing1M.py": "divided_clothing.py"},
+    "augdesc": {"train_cifar.py": "divided_cifar.py"},
+    "famus": {
+        "FaMUS/train_famus_redminiimage.py": "famus_script.py",
+        "FaMUS/grad_operator_layer.py": "famus_gates.py",
+        "FaMUS/gumbel_softmax.py": "famus_gumbel.py",
+        "FaMUS/data_utils.py": "famus_data.py",
+        "FaMUS/wideresnet.py": "replaceable.py",
+        "FaMUS/preresnet.py": "famus_networks.py",
+    },
+    "sanm": {"Train_cifar.py": "sanm_train_cifar.py", "resnetc2d.py": "sanm_resnetc2d.py"},
+    "c2d": {"train.py": "c2d_train.py", "train_cifar.py": "c2d_train_cifar.py", "main_cifar.py": "c2d_main_cifar.py"},
 }
 """Adapter -> path in its clone -> stand-in: a slow way to compute the same, with the public code's interface."""
 

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import torch
 
+import baselines.dividemix
 import baselines.elr_plus
+import baselines.famus
 import baselines.fasten
+import baselines.gates
 import baselines.joint_optim
 import baselines.mlc
 import baselines.mlnt
@@ -15,12 +18,16 @@ import baselines.mslc
 import baselines.mslg
 import baselines.mw_net
 import baselines.pencil
+import baselines.sanm
+import baselines.two_networks
 import emlc.engine.simclr
 import emlc.method
 import emlc.models.resnet
 import emlc.noise.margins
 import emlc.noise.matrices
 import emlc.noise.part_dependent
+from baselines.codivision import Twofold
+from emlc.engine.contract import Batch
 from emlc.metagrad import META_GRADIENTS
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -101,6 +108,11 @@ def labels_before_their_move(patch: pytest.MonkeyPatch) -> None:
         return original(logits, labels)
 
     patch.setattr(baselines.mslg, "label_divergence", lagging)
+
+
+def analysed_views(method: Any, learner: Any, batch: Batch, targets: torch.Tensor) -> tuple[Any, ...]:
+    """Learn from the views that targets come of."""
+    return method, learner, Batch(batch.views[::-1], batch.labels, batch.indices), targets
 
 
 @torch.no_grad()
@@ -195,6 +207,31 @@ MUTATIONS: dict[str, dict[str, Mutation]] = {
         "sign": arguments_of(emlc.noise.matrices, "soften", lambda matrix, rate: (matrix, 1 - rate)),
         "factor": arguments_of(emlc.noise.matrices, "soften", lambda matrix, rate: (matrix, SLIGHTLY * rate)),
         "order": result_of(emlc.noise.matrices, "_others", lambda labels: labels[::-1]),
+    },
+    "dividemix": {
+        "sign": result_of(baselines.dividemix, "from_uniform", lambda loss: -loss),
+        "factor": result_of(baselines.two_networks, "ramp_up", lambda weight: SLIGHTLY * weight),
+        "order": arguments_of(baselines.dividemix, "mix", lambda parts, *drawn: (parts[::-1], *drawn)),
+    },
+    "augdesc": {
+        "sign": result_of(baselines.two_networks, "negative_entropy", lambda loss: -loss),
+        "factor": arguments_of(baselines.two_networks, "sharpen", lambda p, temperature: (p, SLIGHTLY * temperature)),
+        "order": arguments_of(baselines.dividemix.DivideMix, "part", analysed_views),
+    },
+    "famus": {
+        "sign": result_of(baselines.gates.LastTensorGates, "leverage", lambda slopes: -slopes),
+        "factor": result_of(baselines.famus, "normalised", lambda shares: SLIGHTLY * shares),
+        "order": result_of(baselines.famus.FaMUS, "twofold", lambda made: Twofold(made[0], made[2], made[1])),
+    },
+    "sanm": {
+        "sign": arguments_of(baselines.sanm, "lowered", lambda targets, amounts: (targets, -amounts)),
+        "factor": arguments_of(baselines.sanm, "lowered", lambda targets, amounts: (targets, SLIGHTLY * amounts)),
+        "order": result_of(baselines.sanm, "extremes", lambda places: places[::-1]),
+    },
+    "c2d": {
+        "sign": result_of(baselines.dividemix, "mean_square", lambda loss: -loss),
+        "factor": result_of(baselines.two_networks, "low_loss_probability", lambda values: SLIGHTLY * values),
+        "order": result_of(baselines.two_networks, "divide", lambda parts: parts[::-1]),
     },
 }
 """Adapter -> what is changed -> how."""

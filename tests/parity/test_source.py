@@ -51,6 +51,18 @@ def test_definitions_are_there_and_the_script_does_not_run(clone):
     assert {"helper", "sibling", "args", "a_library_that_is_nowhere"}.isdisjoint(made)
 
 
+def test_definitions_that_only_a_script_makes_are_there_and_it_does_not_run(tmp_path):
+    (tmp_path / "script.py").write_text(
+        'if __name__ == "__main__":\n    def step():\n        return rate\n    raise SystemExit("the script ran")\n'
+    )
+    assert load(tmp_path, "script.py", {"rate": 2})["step"]() == 2
+
+
+def test_definitions_that_depend_on_anything_else_are_not_there(tmp_path):
+    (tmp_path / "script.py").write_text("if flag:\n    def step():\n        return 1\n")
+    assert "step" not in load(tmp_path, "script.py")
+
+
 def test_what_a_script_would_have_made_is_given(clone):
     made = load(clone, "script.py", {"helper": lambda x: x + 1, "args": "given"})
     values, args = made["step"](torch.arange(6).reshape(2, 3))
@@ -62,14 +74,18 @@ def test_what_is_given_replaces_a_definition(clone):
     assert load(clone, "script.py", {"step": None})["step"] is None
 
 
-def test_a_base_class_that_is_given_is_there_in_time(tmp_path):
-    (tmp_path / "trainer.py").write_text("from base import Base\n\nclass Trainer(Base):\n    pass\n")
-    assert issubclass(load(tmp_path, "trainer.py", {"Base": dict})["Trainer"], dict)
-
-
 def test_an_argument_of_a_name_that_is_a_keyword_now_does_not_stop_a_file(tmp_path):
     (tmp_path / "old.py").write_text("def moved(x):\n    return x.cuda(async=True).to('cpu', async = True)\n")
     assert load(tmp_path, "old.py")["moved"](torch.ones(1)).tolist() == [1.0]
+
+
+def test_what_is_given_can_be_a_base_class_or_a_default_value(tmp_path):
+    (tmp_path / "made.py").write_text(
+        "class Network(Base):\n    def size(self, count=classes):\n        return count\n"
+    )
+    network = load(tmp_path, "made.py", {"Base": torch.nn.Module, "classes": 3})["Network"]()
+    assert isinstance(network, torch.nn.Module)
+    assert network.size() == 3
 
 
 def test_scalars_are_read_as_old_pytorch_did(clone):

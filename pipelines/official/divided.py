@@ -1,0 +1,362 @@
+"""What the comparisons of DivideMix, its descendants and FaMUS share: batches, random draws, two networks' states."""
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from baselines.mixup import mixup_coefficient
+from emlc.engine.contract import Batch
+from pipelines.official import ours
+from pipelines.official.comparison import State, momentum_state, network_state
+from pipelines.official.source import Definitions, needed
+
+EPOCHS, WARM_UP, RAMP = 300, 1, 16
+"""Of a run; 16 epochs of ramp are written into the official functions."""
+TOLD = ("given", "labelled", "unlabelled", "pseudo-clean")
+"""The streams of a run."""
+OFFICIAL_SIZE = 50_000
+"""Samples of CIFAR, for as many of which the official functions make room."""
+
+
+def recipe(**changes: Any) -> Any:
+    """Return the training of both sides."""
+    return ours.training(epochs=EPOCHS, lr=0.02, **changes)
+
+
+def options(**changes: Any) -> dict[str, Any]:
+    """Return options of the family with one epoch of warm-up."""
+    return {"warm_up": WARM_UP / EPOCHS, "ramp": RAMP / EPOCHS, "batch_share": 1.0} | changes
+
+
+class Source:
+    """A stream whose batches are made here: the same on both sides, if both let it draw from the same samples.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`TOLD`.
+    views : int
+        Of every sample.
+    steps : int
+        Batches in a pass.
+    """
+
+    def __init__(self, name: str, views: int, steps: int) -> None:
+        self.salt, self.views, self.batches_per_pass = TOLD.index(name) + 1, views, steps
+        self.largest, self.taken = ours.NOISY_BATCH, 0
+        self.members = torch.arange(ours.NOISY_SAMPLES)
+
+    def over(self, members: Tensor) -> None:
+        """Draw from some samples from now on."""
+        self.members = members
+
+    def next(self) -> Batch:
+        """Return the next batch, under other views than any before."""
+        draw = ours.generator(1000 * self.salt + self.taken)
+        self.taken += 1
+        indices = self.members[torch.randint(len(self.members), (self.largest,), generator=draw)]
+        size = (self.largest, ours.CHANNELS, ours.SIZE, ours.SIZE)
+        views = tuple(torch.randn(size, generator=draw) for _ in range(self.views))
+        return Batch(views, ours.noisy_labels()[indices], indices)
+
+
+class Loader:
+    """A stream as an official loader: passes of so many batches, each as `unpack` has it.
+
+    Iterators also have the `next` of old PyTorch. The set is as large as makes the official count of steps, a pass
+    with its last, incomplete batch, the number of steps.
+    """
+
+    def __init__(self, source: Source, unpack: Callable[[Batch], tuple[Any, ...]]) -> None:
+        self.source, self.unpack = source, unpack
+        self.batch_size = ours.NOISY_BATCH
+        self.dataset = range(source.batches_per_pass * self.batch_size - 1)
+
+    def __len__(self) -> int:
+        """Batches of a pass."""
+        return self.source.batches_per_pass
+
+    def __iter__(self) -> "_Pass":
+        """Begin a pass."""
+        return _Pass(self)
+
+
+class _Pass:
+    def __init__(self, loader: Loader) -> None:
+        self.loader, self.left = loader, len(loader)
+
+    def __iter__(self) -> "_Pass":
+        return self
+
+    def __next__(self) -> tuple[Any, ...]:
+        if not self.left:
+            raise StopIteration
+        self.left -= 1
+        return self.loader.unpack(self.loader.source.next())
+
+    next = __next__
+
+
+class Whole(list[Any]):
+    """All samples once, in batches as an official loader gives them."""
+
+    def __init__(self, unpack: Callable[[Batch], tuple[Any, ...]]) -> None:
+        noisy = ours.noisy_set()
+        chunks = torch.arange(len(noisy)).split(ours.NOISY_BATCH)
+        super().__init__(unpack(noisy.batch(chunk, ("plain",), None)) for chunk in chunks)
+        self.dataset = range(len(noisy))
+
+
+class Instead:
+    """A module, some of whose functions are others."""
+
+    def __init__(self, module: Any, **others: Any) -> None:
+        self.__dict__.update(others)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what is as it was."""
+        return getattr(self._module, name)
+
+
+def draws(drawn: torch.Generator) -> Definitions:
+    """Return PyTorch and NumPy as official functions shall see them: they draw what our methods draw, from `drawn`.
+
+    Room for as many losses as CIFAR has samples is room for ours, and nothing is written to disk.
+    """
+
+    def zeros(*size: Any, **kinds: Any) -> Tensor:
+        return torch.zeros(*((ours.NOISY_SAMPLES,) if size == (OFFICIAL_SIZE,) else size), **kinds)
+
+    def beta(alpha: float, _: float) -> float:
+        return float(mixup_coefficient(alpha, drawn))
+
+    return {
+        "np": Instead(np, random=Instead(np.random, beta=beta)),
+        "torch": Instead(
+            torch, zeros=zeros, randperm=lambda n: torch.randperm(n, generator=drawn), save=lambda *_: None
+        ),
+    }
+
+
+class Reordered(nn.Module):
+    """A network whose running statistics see the batches that it only predicts in another order.
+
+    Predictions in training mode do not depend on these statistics, so they can wait for the next pass with gradients.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+    order : sequence of int
+        Positions of the predicted batches of a step, each as often as it shall count.
+    """
+
+    def __init__(self, backbone: nn.Module, order: Sequence[int]) -> None:
+        super().__init__()
+        self.backbone, self.order = backbone, order
+        self.waiting: list[Tensor] = []
+
+    def forward(self, inputs: Tensor, **asked: Any) -> Any:
+        """Return what the network does."""
+        if self.training and not torch.is_grad_enabled():
+            self.waiting.append(inputs)
+            buffers = {name: value.clone() for name, value in self.backbone.named_buffers()}
+            return functional_call(self.backbone, buffers, (inputs,), asked)
+        self._count()
+        return self.backbone(inputs, **asked)
+
+    @torch.no_grad()
+    def _count(self) -> None:
+        if self.waiting:
+            for position in self.order:
+                self.backbone(self.waiting[position])
+        self.waiting = []
+
+
+def train(method: Any, steps: int, epochs: int) -> State:
+    """Let our method warm up and learn from divided samples, and return what both sides are compared by.
+
+    Parameters
+    ----------
+    method : CoDivision
+    steps : int
+        Of each network in an epoch.
+    epochs : int
+    """
+    learn(method, steps, epochs)
+    return our_state(method, method.networks)
+
+
+def learn(method: Any, steps: int, epochs: int) -> None:
+    """Train a method as :func:`train` does."""
+    views = len(method.views)
+    method.given = Source("given", 1, steps)
+    method.labelled, method.unlabelled = (Source(name, views, steps) for name in ("labelled", "unlabelled"))
+    for epoch in range(epochs):
+        method.begin_epoch(epoch)
+        taken = 0
+        while taken < method.steps():
+            method.step()
+            taken += 1
+
+
+def our_state(method: Any, networks: Sequence[nn.Module]) -> State:
+    """Return what is compared of ours; `networks` are what the optimisers train."""
+    losses = [torch.stack(history).mean(dim=0) for history in method.losses]
+    return state(networks, method.optimisers, losses, method.credibility)
+
+
+def state(
+    networks: Sequence[nn.Module],
+    optimisers: Sequence[torch.optim.Optimizer],
+    losses: Sequence[Tensor],
+    credibility: Sequence[Any],
+) -> State:
+    """Return what both sides are compared by."""
+    parts: State = {}
+    for name, network, optimiser in zip(("first", "second"), networks, optimisers, strict=True):
+        parts |= network_state(name, network)
+        parts |= momentum_state(name, optimiser, list(network.parameters()))
+    return parts | {
+        "modelled losses": [value.clone() for value in losses],
+        "probabilities of a low loss": [torch.as_tensor(value) for value in credibility],
+    }
+
+
+def official_pair(
+    initial: Any, wrap: Callable[[nn.Module], nn.Module]
+) -> tuple[list[nn.Module], list[torch.optim.Optimizer]]:
+    """Return copies of a method's networks behind an official interface, and the optimisers that scripts give them."""
+    networks, told = [wrap(copy.deepcopy(network)) for network in initial.networks], initial.setting.training
+    named = {"momentum": told.momentum, "weight_decay": told.weight_decay, "nesterov": told.nesterov}
+    return networks, [torch.optim.SGD(network.parameters(), lr=told.lr, **named) for network in networks]
+
+
+class Official:
+    """What an official script does around its functions.
+
+    Parameters
+    ----------
+    script : mapping
+        Its functions ``warmup``, ``eval_train`` and ``train``.
+    initial : Method
+        Ours in its initial state, with the same options.
+    wrap : callable
+        A network to one with the script's interface.
+    """
+
+    streams: tuple[str, ...] = ("labelled", "unlabelled")
+    """What an epoch on divided samples has batches of."""
+
+    def __init__(self, script: Definitions, initial: Any, wrap: Callable[[nn.Module], nn.Module]) -> None:
+        self.script, self.options, self.views = script, initial.options, len(initial.views)
+        self.networks, self.optimisers = official_pair(initial, wrap)
+        self.credibility: list[Any] = [None, None]
+        self.histories: list[list[Tensor]] = [[], []]
+        self.fitted: list[Tensor] = []
+        script.update(draws(ours.generator(ours.DRAWN)), GaussianMixture=mixtures(self.fitted))
+        script.update(args=arguments(initial.options), **self._made_by_the_script())
+
+    def _made_by_the_script(self) -> Definitions:
+        """Return the globals that the script makes outside its functions."""
+        return {
+            "warm_up": WARM_UP,
+            "criterion": needed(self.script, "SemiLoss")() if "SemiLoss" in self.script else None,
+            "conf_penalty": needed(self.script, "NegEntropy")(),
+            "CE": nn.CrossEntropyLoss(reduction="none"),
+            "CEloss": nn.CrossEntropyLoss(),
+            "eval_loader": Whole(lambda batch: (batch.inputs, batch.labels, batch.indices)),
+        }
+
+    def train(self, steps: int, epochs: int) -> State:
+        """Train as the script does."""
+        given = Loader(Source("given", 1, steps), lambda batch: (batch.inputs, batch.labels, batch.indices))
+        sources = [Source(name, self.views, steps) for name in self.streams]
+        for epoch in range(epochs):
+            if epoch < WARM_UP:
+                for network, optimiser in zip(self.networks, self.optimisers, strict=True):
+                    self.warm_up(epoch, network, optimiser, given)
+                continue
+            self.credibility = [self.assess(epoch, number) for number in (0, 1)]
+            for turn in (0, 1):
+                self.learn(epoch, turn, sources)
+        return state(self.networks, self.optimisers, self.fitted[-2:], self.credibility)
+
+    def learn(self, epoch: int, turn: int, sources: list[Source]) -> None:
+        """Let a network learn from the division by its peer."""
+        credibility = torch.as_tensor(self.credibility[1 - turn])
+        above = credibility > self.options.threshold
+        for source, chosen in zip(sources, (above, ~above), strict=True):
+            source.over(chosen.nonzero().flatten())
+        unpacks = (partial(unpack, credibility) for unpack in (self.labelled, self.unlabelled))
+        loaders = [Loader(source, unpack) for source, unpack in zip(sources, unpacks, strict=True)]
+        learner, peer = self.networks[turn], self.networks[1 - turn]
+        needed(self.script, "train")(epoch, learner, peer, self.optimisers[turn], *loaders)
+
+    def warm_up(self, epoch: int, *given: Any) -> None:
+        """Let a network learn from all given labels."""
+        needed(self.script, "warmup")(epoch, *given)
+
+    def assess(self, epoch: int, number: int) -> Any:
+        """Return the probabilities of a low loss [N] by a network."""
+        return needed(self.script, "eval_train")(self.networks[number], self.histories[number])[0]
+
+    @staticmethod
+    def labelled(credibility: Tensor, batch: Batch) -> tuple[Any, ...]:
+        """Return a batch as the loader of labelled samples gives it."""
+        return (*batch.views, batch.labels, credibility[batch.indices])
+
+    @staticmethod
+    def unlabelled(credibility: Tensor, batch: Batch) -> tuple[Any, ...]:
+        """Return a batch as the loader of unlabelled samples gives it."""
+        return batch.views
+
+
+def mixtures(fitted: list[Tensor]) -> type:
+    """Return scikit-learn's mixture, which notes in `fitted` the losses [N] that it is fitted to.
+
+    It starts from the tightest two clusters, as ours: where k-means ends if its random start is a good one.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    class Noting(GaussianMixture):
+        def fit(self, values: Tensor) -> Any:
+            fitted.append(values.flatten().clone())
+            self.set_params(**_components(_tightest(values.numpy()), self.reg_covar))
+            return super().fit(values)
+
+    return Noting
+
+
+def _tightest(values: Any) -> tuple[Any, Any]:
+    """Return the two clusters [n, 1] of values [N, 1] with the least sum of squares."""
+    ordered = np.sort(values, axis=0)
+    splits = [(ordered[:count], ordered[count:]) for count in range(1, len(ordered))]
+    return min(splits, key=lambda clusters: sum(len(cluster) * cluster.var() for cluster in clusters))
+
+
+def _components(clusters: tuple[Any, Any], added: float) -> dict[str, Any]:
+    """Return what a mixture of two clusters starts with; `added` to its variances."""
+    sizes = np.array([len(cluster) for cluster in clusters])
+    return {
+        "weights_init": sizes / sizes.sum(),
+        "means_init": np.array([cluster.mean(axis=0) for cluster in clusters]),
+        "precisions_init": np.array([[[1 / (cluster.var() + added)]] for cluster in clusters]),
+    }
+
+
+def arguments(chosen: Any) -> SimpleNamespace:
+    """Return a script's arguments for a method's options."""
+    told = {"batch_size": ours.NOISY_BATCH, "num_class": ours.CLASSES, "num_epochs": EPOCHS, "dataset": "cifar10"}
+    named = {"alpha": chosen.alpha, "T": chosen.temperature, "lambda_u": chosen.unlabelled_weight}
+    sizes = {"num_batches": ours.NOISY_SAMPLES // ours.NOISY_BATCH, "warm_up": WARM_UP}
+    averaged = chosen.loss_epochs > 1
+    noise = {"noise_mode": "asym" if chosen.entropy_bonus else "sym", "r": 0.9 if averaged else 0.5}
+    return SimpleNamespace(**told, **named, **sizes, **noise, average_loss=averaged * chosen.loss_epochs)
