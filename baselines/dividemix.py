@@ -30,8 +30,8 @@ class DivideMix(CoDivision):
     @torch.no_grad()
     def parts(self, learner: nn.Module, peer: nn.Module, labelled: Batch, unlabelled: Batch) -> tuple[Part, Part]:
         """Return what is learned from a step's samples, with their refined and their guessed targets."""
-        refined = self.refined(labelled, predict(learner, labelled.views[-2:]))
         guessed = self.guessed(predict(learner, unlabelled.views[-2:]), predict(peer, unlabelled.views[-2:]))
+        refined = self.refined(labelled, predict(learner, labelled.views[-2:]))
         return self.part(learner, labelled, refined), self.part(learner, unlabelled, guessed)
 
     def part(self, learner: nn.Module, batch: Batch, targets: Tensor) -> Part:

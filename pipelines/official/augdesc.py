@@ -8,7 +8,6 @@ from typing import Any
 from pipelines.official import divided, ours
 from pipelines.official.clones import Repository
 from pipelines.official.comparison import Case, State
-from pipelines.official.dividemix import AS_PREDICTED, LABELLED_FIRST, ORDER
 from pipelines.official.source import Definitions, load
 
 REPOSITORY = Repository("KentoNishi", "Augmentation-for-LNL", "908a22b23ca4cd5c70c52bdaa6a4304a5cbb1fda")
@@ -25,7 +24,7 @@ def cases(clone: Path) -> Iterator[Case]:
         ("losses averaged over three epochs, released option", {"loss_epochs": 5, "threshold": 0.6}, 4),
     ):
         chosen = divided.options(**RELEASED, **changes)
-        yield Case(name, partial(_ours, chosen, epochs), partial(_official, script, chosen, epochs), (ORDER,))
+        yield Case(name, partial(_ours, chosen, epochs), partial(_official, script, chosen, epochs))
 
 
 def _make(chosen: dict[str, Any]) -> Any:
@@ -37,5 +36,4 @@ def _ours(chosen: dict[str, Any], epochs: int, steps: int) -> State:
 
 
 def _official(script: Definitions, chosen: dict[str, Any], epochs: int, steps: int, undone: bool) -> State:
-    wrap = partial(divided.Reordered, order=LABELLED_FIRST if undone else AS_PREDICTED)
-    return divided.Official(script, _make(chosen), wrap).train(steps, epochs)
+    return divided.Official(script, _make(chosen)).train(steps, epochs)

@@ -15,7 +15,6 @@ from pipelines.official import divided, ours
 from pipelines.official.clones import Repository
 from pipelines.official.comparison import Case, State
 from pipelines.official.divided import Loader, Source, Whole
-from pipelines.official.dividemix import AS_PREDICTED, LABELLED_FIRST, ORDER
 from pipelines.official.source import Definitions, load, needed
 
 REPOSITORY = Repository("ContrastToDivide", "C2D", "38053869b77c1544349c53ba6f3c1325254aa413")
@@ -34,7 +33,7 @@ def cases(clone: Path) -> Iterator[Case]:
         ("losses averaged, released option", {"loss_epochs": 5}, 3, (FORGOTTEN,)),
     ):
         chosen = divided.options(**RELEASED, **changes)
-        yield Case(name, partial(_ours, chosen, epochs), partial(_official, files, chosen, epochs), (ORDER, *defects))
+        yield Case(name, partial(_ours, chosen, epochs), partial(_official, files, chosen, epochs), defects)
 
 
 def _files(clone: Path) -> dict[str, Definitions]:
@@ -56,9 +55,7 @@ def _ours(chosen: dict[str, Any], epochs: int, steps: int) -> State:
 def _official(files: dict[str, Definitions], chosen: dict[str, Any], epochs: int, steps: int, undone: bool) -> State:
     """Return what the official loop leaves, which trains one epoch more than it is told."""
     initial, loader = _make(chosen), _Loader(steps)
-    networks, optimisers = divided.official_pair(
-        initial, partial(divided.Reordered, order=LABELLED_FIRST if undone else AS_PREDICTED)
-    )
+    networks, optimisers = divided.official_pair(initial)
     args, fitted = divided.arguments(initial.options), []
     shared = divided.draws(ours.generator(ours.DRAWN)) | {"GaussianMixture": divided.mixtures(fitted)}
     for definitions in files.values():

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from baselines.mixup import mixup_coefficient
 from emlc.engine.contract import Batch
@@ -146,40 +145,6 @@ def draws(drawn: torch.Generator) -> Definitions:
     }
 
 
-class Reordered(nn.Module):
-    """A network whose running statistics see the batches that it only predicts in another order.
-
-    Predictions in training mode do not depend on these statistics, so they can wait for the next pass with gradients.
-
-    Parameters
-    ----------
-    backbone : nn.Module
-    order : sequence of int
-        Positions of the predicted batches of a step, each as often as it shall count.
-    """
-
-    def __init__(self, backbone: nn.Module, order: Sequence[int]) -> None:
-        super().__init__()
-        self.backbone, self.order = backbone, order
-        self.waiting: list[Tensor] = []
-
-    def forward(self, inputs: Tensor, **asked: Any) -> Any:
-        """Return what the network does."""
-        if self.training and not torch.is_grad_enabled():
-            self.waiting.append(inputs)
-            buffers = {name: value.clone() for name, value in self.backbone.named_buffers()}
-            return functional_call(self.backbone, buffers, (inputs,), asked)
-        self._count()
-        return self.backbone(inputs, **asked)
-
-    @torch.no_grad()
-    def _count(self) -> None:
-        if self.waiting:
-            for position in self.order:
-                self.backbone(self.waiting[position])
-        self.waiting = []
-
-
 def train(method: Any, steps: int, epochs: int) -> State:
     """Let our method warm up and learn from divided samples, and return what both sides are compared by.
 
@@ -230,8 +195,13 @@ def state(
     }
 
 
+def as_it_is(network: nn.Module) -> nn.Module:
+    """Return a network, where the official functions ask for no other interface."""
+    return network
+
+
 def official_pair(
-    initial: Any, wrap: Callable[[nn.Module], nn.Module]
+    initial: Any, wrap: Callable[[nn.Module], nn.Module] = as_it_is
 ) -> tuple[list[nn.Module], list[torch.optim.Optimizer]]:
     """Return copies of a method's networks behind an official interface, and the optimisers that scripts give them."""
     networks, told = [wrap(copy.deepcopy(network)) for network in initial.networks], initial.setting.training
@@ -255,7 +225,7 @@ class Official:
     streams: tuple[str, ...] = ("labelled", "unlabelled")
     """What an epoch on divided samples has batches of."""
 
-    def __init__(self, script: Definitions, initial: Any, wrap: Callable[[nn.Module], nn.Module]) -> None:
+    def __init__(self, script: Definitions, initial: Any, wrap: Callable[[nn.Module], nn.Module] = as_it_is) -> None:
         self.script, self.options, self.views = script, initial.options, len(initial.views)
         self.networks, self.optimisers = official_pair(initial, wrap)
         self.credibility: list[Any] = [None, None]

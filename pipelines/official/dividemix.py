@@ -12,8 +12,6 @@ from pipelines.official.source import Definitions, load, needed
 
 REPOSITORY = Repository("LiJunnan1992", "DivideMix", "d9d3058fa69a952463b896f84730378cdee6ec39")
 
-ORDER = "running statistics see the predicted batches of unlabelled samples before those of labelled ones"
-AS_PREDICTED, LABELLED_FIRST = (0, 1, 2, 3), (2, 3, 0, 1)
 CLOTHING = {"alpha": 0.5, "unlabelled_weight": 0.0, "entropy_bonus": True, "labelled_only": True}
 
 
@@ -27,7 +25,7 @@ def cases(clone: Path) -> Iterator[Case]:
         ("Clothing1M's script", clothing, CLOTHING, 3),
     ):
         chosen = divided.options(**changes)
-        yield Case(name, partial(_ours, chosen, epochs), partial(_official, script, chosen, epochs), (ORDER,))
+        yield Case(name, partial(_ours, chosen, epochs), partial(_official, script, chosen, epochs))
 
 
 def _make(chosen: dict[str, Any]) -> Any:
@@ -40,9 +38,8 @@ def _ours(chosen: dict[str, Any], epochs: int, steps: int) -> State:
 
 def _official(script: Definitions, chosen: dict[str, Any], epochs: int, steps: int, undone: bool) -> State:
     initial = _make(chosen)
-    order = LABELLED_FIRST if undone else AS_PREDICTED
     kind = _Clothing if initial.options.labelled_only else divided.Official
-    return kind(script, initial, partial(divided.Reordered, order=order)).train(steps, epochs)
+    return kind(script, initial).train(steps, epochs)
 
 
 class _Clothing(divided.Official):
