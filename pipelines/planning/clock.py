@@ -20,8 +20,8 @@ TIMED_BELOW = 2e9
 IDLE = ("data", "task", "encoder", "initialisation", "seed", "mean", "std")
 """Parts of an identity that change nothing about how long it takes."""
 
-LARGEST = 64
-"""Height and width up to which images are no photographs."""
+FOR_PHOTOGRAPHS = "-imagenet"
+"""How the names of networks end that halve their images five times."""
 
 
 class Guess(NamedTuple):
@@ -81,7 +81,8 @@ class Clock:
         from pipelines.planning.counting import PHOTOGRAPHS, SMALL, Scale, core_seconds
         from pipelines.planning.narrowing import counted
 
-        work = counted(work_of, order.identity, images, PHOTOGRAPHS if images.side > LARGEST else SMALL)
+        halving = order.identity["model"]["name"].endswith(FOR_PHOTOGRAPHS)
+        work = counted(work_of, order.identity, images, PHOTOGRAPHS if halving else SMALL)
         epochs = (order.identity.get("training") or order.identity["pretraining"])["epochs"]
         a_step = work.pixels / epochs / max(1, images.training // batch)
         if self.at_hand and not self.on_gpu and a_step < TIMED_BELOW:

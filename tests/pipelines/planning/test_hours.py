@@ -1,6 +1,7 @@
 """Hours that no record tells: arithmetic counted right, rates by their source, clocks that say how they know."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -194,3 +195,14 @@ def test_images_are_those_of_the_data_sets():
     assert images_of(paper, "cifar100", ROOT) == Images(50_000, 10_000, 32)
     assert images_of(small, "cifar10-jpeg", ROOT) == Images(10_000, 5_000, 32)
     assert images_of(load_profile(), "digits", ROOT) == Images(1_437, 360, 8)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18-imagenet"])
+def test_images_are_looked_at_no_smaller_than_the_network_can_halve_them(tmp_path, name):
+    """Those that are one pixel before the last stage make it count too much."""
+    jobs, images = jobs_of(tmp_path), Images(training=1200, test=0, side=64)
+    first = next(jobs.steps.run(run) for run in jobs.steps.table_runs("table1") if run.method == "cross-entropy")
+    order = replace(first, identity={**first.identity, "model": {"name": name, "width": 16}})
+    clock = Clock("GPU", on_gpu=True, at_hand=False, measured=[Measured("GPU", "float32", Rate(1.0, 0.0, "one"))])
+    direct = run_work(order.identity, images, scale=Scale(4, 64)).pixels
+    assert clock.run(order, images).seconds == pytest.approx(direct, rel=1e-3)  # the classifier sees no pixels
