@@ -13,6 +13,7 @@ class CleanOnly(CrossEntropy):
     """Mini-batch SGD on mean Cross-Entropy over the clean set."""
 
     shared = True
+    learns_from_clean = True
 
     def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:
         """Take one SGD step on the clean batch."""

@@ -17,6 +17,7 @@ class CrossEntropy(StudentMethod):
     """Mini-batch SGD on mean Cross-Entropy with the given labels."""
 
     Options = Options
+    learns_from_clean = False
     shared = True
 
     def learn(self, noisy: Batch, clean: Batch) -> dict[str, Tensor]:

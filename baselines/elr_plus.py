@@ -86,6 +86,7 @@ class ELRPlus(Method):
     """
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)

@@ -78,6 +78,7 @@ class JointOptim(StudentMethod):
     """
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)

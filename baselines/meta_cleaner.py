@@ -53,6 +53,7 @@ class MetaCleaner(StudentMethod):
     """
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)

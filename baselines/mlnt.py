@@ -113,6 +113,7 @@ class MLNT(StudentMethod):
     """
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)

@@ -100,6 +100,7 @@ class Pencil(StudentMethod):
     """
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting: Setting, options: Options) -> None:
         super().__init__(setting, options)

@@ -77,6 +77,11 @@ class SelfLearning(StudentMethod):
         self.corrected = setting.noisy.labels.clone()
         self.warm_up_epochs = max(1, round(options.warm_up * setting.training.epochs))
 
+    @property
+    def learns_from_clean(self) -> bool:
+        """Whether prototypes are clean images; as published, they are noisy ones."""
+        return self.options.clean_prototypes
+
     def begin_epoch(self, epoch: int) -> None:
         """Set modes and the learning rate; correct the labels after the warm-up."""
         super().begin_epoch(epoch)

@@ -38,6 +38,7 @@ class CoDivision(Method):
     """
 
     Options = Options
+    learns_from_clean = False
     views: tuple[str, ...] = ("weak", "weak")
     scoring_view = "plain"
     warm_up_view = "weak"

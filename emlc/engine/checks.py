@@ -143,6 +143,16 @@ def _global_generators(seed: int) -> Iterator[None]:
         random.setstate(saved[0]), np.random.set_state(saved[1]), torch.set_rng_state(saved[2])
 
 
+def tells_what_it_learns_from(trial: Trial) -> str | None:
+    """Other clean labels make another run if, and only if, the method says that it learns from them."""
+    task = dataclasses.replace(TASK, clean_labels=np.roll(TASK.clean_labels, 1))
+    changed = dataclasses.replace(trial, task=task).run().steps != trial.history.steps
+    if changed == trial.method().learns_from_clean:
+        return None
+    what = "what" if changed else "nothing that"
+    return f"other clean labels change {what} is learned: say learns_from_clean = {changed}"
+
+
 def never_waits(trial: Trial) -> str | None:
     """No step reads what a tensor holds, but for at most one an epoch, in which a method may regroup its samples."""
     method = trial.method()
@@ -175,6 +185,7 @@ CHECKS: dict[str, Check] = {
     "contract": keeps_the_contract,
     "determinism": repeats_itself,
     "resume": resumes,
+    "clean labels": tells_what_it_learns_from,
     "global randomness": uses_its_own_generators,
     "host synchronisation": never_waits,
 }

@@ -77,10 +77,13 @@ class Method(ABC):
         only prepare.
     shared : bool
         Whether several processes can share a training (:mod:`emlc.engine.distributed`); tests show that it is the same.
+    learns_from_clean : bool
+        Whether the labels of the clean set change what is learned; a record says how many a run was trained on.
     """
 
     Options: ClassVar[type[Any]]
     shared: ClassVar[bool] = False
+    learns_from_clean: bool = True
 
     def __init__(self, setting: Setting, options: Any) -> None:
         self.setting, self.options = setting, options

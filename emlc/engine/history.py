@@ -29,6 +29,8 @@ class History:
         How often the run went on from a checkpoint.
     first_reported : int
         The first epoch whose model may be reported.
+    learns_from_clean : bool
+        Whether the method learns from the labels of the clean set.
     unreadable : list of str
         Image files of any set that could not be read, in order of their names.
     """
@@ -41,4 +43,5 @@ class History:
     spent: float = 0.0
     resumed: int = 0
     first_reported: int = 0
+    learns_from_clean: bool = True
     unreadable: list[str] = field(default_factory=list)

@@ -52,7 +52,7 @@ def train(
         If the process has been asked to stop and the keeper heeds it.
     """
     history, keeper = history or History(), keeper or Keeper()
-    history.first_reported = method.first_reported
+    history.first_reported, history.learns_from_clean = method.first_reported, method.learns_from_clean
     keeper.restore(method, history)
     progress = tqdm(
         range(len(history.epochs), epochs),

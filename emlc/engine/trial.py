@@ -14,7 +14,7 @@ from emlc.engine.keepers import Keeper
 from emlc.engine.loop import Scored, train
 from emlc.engine.recipe import Recipe
 from emlc.engine.run import build_method, build_scored
-from emlc.tasks.draw import TaskSpec, make_task
+from emlc.tasks.draw import Task, TaskSpec, make_task
 
 CLASSES, TRAIN_PER_CLASS, TEST_PER_CLASS, CLEAN_PER_CLASS = 5, 16, 6, 3
 CPU = torch.device("cpu")
@@ -57,19 +57,21 @@ class Trial:
         Its module.
     options : dict
     epochs : int
+    task : Task
     """
 
     implementation: str
     options: dict[str, Any]
     epochs: int = 4
+    task: Task = TASK
 
     def method(self) -> Method:
         """Return the method in its initial state."""
-        return build_method(self._recipe, TASK, ARRAYS, CPU)
+        return build_method(self._recipe, self.task, ARRAYS, CPU)
 
     def scored(self) -> Scored:
         """Return what it is scored on."""
-        return build_scored(self._recipe, TASK, ARRAYS, CPU)
+        return build_scored(self._recipe, self.task, ARRAYS, CPU)
 
     def run(self, keeper: Keeper | None = None) -> History:
         """Train the method as :func:`emlc.engine.run.run` does."""

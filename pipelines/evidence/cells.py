@@ -10,7 +10,9 @@ from emlc.judging.cells import RESULT_COLUMNS
 from emlc.judging.paired import CLEAN_ONLY, Column, Comparison, compared
 from emlc.records.record import COMPLETED
 from pipelines.evidence.records import Shown
-from pipelines.evidence.supervision import clean_labels
+
+CHOOSING = "best-clean"
+"""The rule of selection that looks at clean labels."""
 
 PLACE = ("dataset", "noise_type", "noise_rate")
 """What makes a column of a table."""
@@ -64,8 +66,14 @@ def _cell(selection: str, group: Sequence[Shown]) -> dict[str, Any]:
         "runs": {str(run.seed): _place(run) for run in group},
         "failed": [_failure(run) for run in group if not run.completed],
         "recipe": {**recipe_of(group[0].record), "selection": selection},
-        "clean_labels": clean_labels(group[0].record, selection),
+        "clean_labels": _clean_labels((completed or group)[0].record["task"], selection),
     }
+
+
+def _clean_labels(task: Mapping[str, Any], selection: str) -> dict[str, int | None]:
+    """Return how many clean labels a run could be trained on, was trained on (None: it failed) and was selected on."""
+    chose = task["validation"] if selection == CHOOSING else 0
+    return {"given": task["clean"], "trained": task.get("clean_trained_on"), "selected": chose}
 
 
 def _paired(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -143,6 +143,7 @@ def execute(order: Order, keep: Keep, minutes: float) -> tuple[dict[str, Any], H
         return {**content, "status": FAILED, "error": _one_line(error)}, History()
     if isinstance(arrays, Photographs):
         content["data"]["unreadable"] = history.unreadable
+    content["task"]["clean_trained_on"] = len(task.clean_labels) if history.learns_from_clean else 0
     return {**content, **_results(history), "timing": _timing(history, started, device)}, history
 
 

@@ -36,6 +36,8 @@ def content_of(order: Order, accuracies: list[float] | str) -> dict[str, Any]:
     }
     if isinstance(accuracies, str):
         return {**content, "status": FAILED, "error": accuracies}
+    learns_from_clean = order.identity["implementation"] != "baselines.cross_entropy"
+    content["task"]["clean_trained_on"] = content["task"]["clean"] if learns_from_clean else 0
     epochs = [{"epoch": epoch, "test_accuracy": value} for epoch, value in enumerate(accuracies)]
     selected = len(epochs) - 1
     results = {"selected_epoch": selected, "test_accuracy": scores(epochs, selected), "epochs": epochs}

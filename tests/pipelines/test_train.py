@@ -76,6 +76,7 @@ def test_a_record_carries_what_backs_a_number(finished):
         "validation_only": 0,
         "noisy": 65,
         "warnings": list(task.warnings),
+        "clean_trained_on": 5 * CLEAN_PER_CLASS if method != "cross-entropy" else 0,
     }
     assert record["data"] == {"sha256": task.data_sha256, "released": "1998-07"}
     assert record["versions"]["torch"] == torch.__version__

@@ -18,6 +18,7 @@ class Average(StudentMethod):
     """The average runs in training mode, on statistics of its own."""
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting, options):
         super().__init__(setting, options)

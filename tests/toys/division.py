@@ -19,6 +19,7 @@ class Division(Method):
     """The second network's samples are chosen by the first one as it is after its own turn in the epoch."""
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting, options):
         super().__init__(setting, options)

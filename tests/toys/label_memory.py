@@ -18,6 +18,7 @@ class LabelMemory(StudentMethod):
     """Labels are the softmax of what is kept; predictions of the last three epochs are kept in a ring."""
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting, options):
         super().__init__(setting, options)

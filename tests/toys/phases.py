@@ -18,6 +18,7 @@ class Phases(StudentMethod):
     """Metrics differ between the phases; the second freezes the first layer."""
 
     Options = Options
+    learns_from_clean = False
 
     def __init__(self, setting, options):
         super().__init__(setting, options)

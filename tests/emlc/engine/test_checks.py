@@ -116,6 +116,15 @@ class Unseeded(Right):
         return super().learn(noisy, clean) | {"count": torch.tensor(float(self.count))}
 
 
+class Boasting(Right):
+    learns_from_clean = True
+
+
+class Secretive(Right):
+    def learn(self, noisy, clean):
+        return super().learn(clean, clean)
+
+
 class Waiting(Right):
     def learn(self, noisy, clean):
         metrics = super().learn(noisy, clean)
@@ -160,6 +169,8 @@ def faults(cls, monkeypatch):
         (DrawsNumpy, "global randomness", "global generator of numpy"),
         (DrawsPython, "global randomness", "global generator of random"),
         (Unseeded, "determinism", r"epoch 0, step 0: count \d+\.0, \d+\.0"),
+        (Boasting, "clean labels", "change nothing that is learned: say learns_from_clean = False"),
+        (Secretive, "clean labels", "change what is learned: say learns_from_clean = True"),
         (Waiting, "host synchronisation", r"10 of 10 steps of epoch 0 .*test_checks\.py:\d+: local_scalar_dense"),
     ],
 )
