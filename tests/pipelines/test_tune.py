@@ -97,6 +97,13 @@ def test_a_budget_of_another_table_is_refused(change, message):
 
 
 @both
+def test_a_setting_says_all_that_the_others_of_its_method_change(table):
+    for name, candidates in BUDGETS[table].candidates.items():
+        said_of = [{key: set(block) for key, block in said(candidate).items()} for candidate in candidates]
+        assert all(keys == said_of[0] for keys in said_of), name
+
+
+@both
 def test_the_search_uses_seeds_that_no_table_reports(table):
     check_budget(BUDGETS[table], PROFILE, [])
     shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds_of("table2")[0])})
