@@ -1,10 +1,11 @@
 """Score each method's few candidate settings on clean images that the run does not see; test images play no part.
 
-Every run is a line of ``results/recorded/tuning/<profile>.csv``, by the id of all that decides it: a search that was
-stopped goes on where it was. The winners go into the profile by hand: a profile is meant to be read.
+Every run is a line of ``results/recorded/tuning/<profile>-<table>.csv``, by the id of all that decides it: a search
+that was stopped goes on where it was. The winners go into the profile by hand: a profile is meant to be read.
 """
 
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from emlc.records.errors import SuiteError
 from emlc.records.store import SEAL, sound
 from pipelines.machine.cli import Parser, at_least, run
 from pipelines.machine.devices import device_name, open_device, use_reproducible_kernels, versions
-from pipelines.page.tuning import BEGIN, COLUMNS, END, as_markdown, read_trials, with_search
+from pipelines.page.tuning import COLUMNS, as_markdown, markers, read_trials, with_search
 from pipelines.profile.budget import check_budget, load_budget
 from pipelines.profile.load import load_profile
 from pipelines.profile.places import DEFAULT_PROFILE, ROOT
@@ -87,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the search."""
     parser = Parser("pipelines.tune", description=__doc__)
     parser.add_argument("--config", type=Path, nargs="+", default=[DEFAULT_PROFILE], help="profile files")
-    parser.add_argument("--budget", type=Path, default=ROOT / "config" / "tuning.yaml")
+    parser.add_argument("--budget", type=Path, default=ROOT / "config" / "tuning.yaml", help="of which table's rows")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where data and encoders lie")
     parser.add_argument("--processes", type=at_least(1), default=1)
     parser.add_argument("--methods", nargs="+", default=[], help="search only these (default: all of the budget)")
@@ -98,24 +99,26 @@ def main(argv: Sequence[str]) -> int:
     check_budget(budget, profile, args.methods)
     searched = Search(profile, budget, args.results)
     _check_there(searched)
-    page = _page(args.page)
+    page = _page(args.page, budget.table)
     trials = list(searched.trials())
     chosen = [trial for trial in trials if not args.methods or trial.which.method in args.methods]
     use_reproducible_kernels()
-    file = args.records / f"{profile.profile}.csv"
+    file = args.records / f"{profile.profile}-{budget.table}.csv"
     lines = in_order(search(chosen, read_trials(file), file, args.processes), trials)
     _write(lines, file)
-    write_text(args.page, with_search(page, as_markdown(lines)))
+    planned = Counter(trial.which.method for trial in trials)
+    write_text(args.page, with_search(page, budget.table, as_markdown(lines, planned)))
     return 0
 
 
-def _page(path: Path) -> str:
+def _page(path: Path, table: str) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SuiteError(f"cannot read {path}: {error.strerror}") from error
-    if not 0 <= text.find(BEGIN) < text.find(END):
-        raise SuiteError(f"{path} lacks its markers; put {BEGIN} above the table and {END} below")
+    begin, end = markers(table)
+    if not 0 <= text.find(begin) < text.find(end):
+        raise SuiteError(f"{path} lacks its markers; put {begin} above the table and {end} below")
     return text
 
 

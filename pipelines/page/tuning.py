@@ -1,13 +1,11 @@
-"""The search for hyper-parameters as a table: every setting with its score, the best of each method marked."""
+"""The search for a table's hyper-parameters: every setting with its score, the best of each method marked."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from emlc.records.errors import SuiteError
-
-BEGIN, END = "<!-- the search, by python -m pipelines.tune -->", "<!-- end of the search -->"
-
 
 TEXTS = ("method", "candidate", "dataset", "noise", "run", "torch", "device", "commit")
 COLUMNS = ["method", "candidate", "shared", "dataset", "noise", "rate", "seed", "score", *TEXTS[4:]]
@@ -48,15 +46,40 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="shared")
 
 
-def as_markdown(trials: pd.DataFrame) -> str:
-    """Return what the page shows of a search: where its numbers come from, and the table."""
-    about = {name: ", ".join(sorted(map(str, trials[name].unique()))) for name in ("commit", "torch", "device", "seed")}
+def as_markdown(trials: pd.DataFrame, planned: Mapping[str, int]) -> str:
+    """Return what the page shows of a search: where its numbers come from, the table, and what was not searched.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        As :func:`read_trials` returns it.
+    planned : mapping of str to int
+        The runs of each method; a method with fewer lines is named below the table instead of being in it.
+    """
+    done = trials["method"].value_counts()
+    lacking = {name: runs for name, runs in planned.items() if done.get(name, 0) < runs}
+    finished = trials[trials["method"].isin(planned.keys() - lacking.keys())]
+    parts = [] if finished.empty else [_about(finished), summarise(finished).to_markdown(index=False)]
+    if lacking:
+        named = ", ".join(f"{name} ({done.get(name, 0)} of {runs} runs)" for name, runs in lacking.items())
+        parts.append(f"Not searched to the end, so their settings stay as they were: {named}.")
+    return "\n\n".join(parts)
+
+
+def _about(trials: pd.DataFrame) -> str:
+    told = {name: ", ".join(sorted(map(str, trials[name].unique()))) for name in ("commit", "torch", "device", "seed")}
     return (
-        f"{len(trials)} runs on {about['device']} with PyTorch {about['torch']} at commit {about['commit']}, seeds "
-        f"{about['seed']}; every run is a line of the file.\n\n{summarise(trials).to_markdown(index=False)}"
+        f"{len(trials)} runs on {told['device']} with PyTorch {told['torch']} at commit {told['commit']}, seeds "
+        f"{told['seed']}; every run is a line of the file."
     )
 
 
-def with_search(page: str, shown: str) -> str:
-    """Return a page with a search between its two markers."""
-    return f"{page.partition(BEGIN)[0]}{BEGIN}\n\n{shown}\n\n{END}{page.partition(END)[2]}"
+def markers(table: str) -> tuple[str, str]:
+    """Return the lines of a page between which the search for a table is shown."""
+    return f"<!-- the search for {table}, by python -m pipelines.tune -->", f"<!-- end of the search for {table} -->"
+
+
+def with_search(page: str, table: str, shown: str) -> str:
+    """Return a page with a search between the two markers of its table."""
+    begin, end = markers(table)
+    return f"{page.partition(begin)[0]}{begin}\n\n{shown}\n\n{end}{page.partition(end)[2]}"

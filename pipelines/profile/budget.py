@@ -1,4 +1,4 @@
-"""The budget of a search for hyper-parameters (``config/tuning.yaml``): what each method may try, and on what."""
+"""The budget of a search for a table's hyper-parameters (``config/tuning.yaml``): what its methods may try, on what."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from emlc.records.errors import SuiteError
 from pipelines.profile.load import told
 from pipelines.profile.mappings import read_yaml
-from pipelines.profile.model import Block, Name, Profile, Seeds, TrainingChange, Where, Whole
+from pipelines.profile.model import Block, Name, Profile, Seeds, TableName, TrainingChange, Where, Whole
 
 
 class Candidate(Block):
@@ -24,6 +24,8 @@ class Budget(Block):
 
     Attributes
     ----------
+    table : str
+        Whose rows are searched; records and page keep the searches of several tables apart.
     seeds : tuple of int
         Of which no table reports one.
     held_out_per_class : int
@@ -32,6 +34,7 @@ class Budget(Block):
     candidates : dict of str to tuple of Candidate
     """
 
+    table: TableName
     seeds: Seeds
     held_out_per_class: Annotated[Whole, Field(ge=1)]
     columns: Annotated[tuple[Where, ...], Field(min_length=1)]
@@ -58,14 +61,17 @@ def check_budget(budget: Budget, profile: Profile, methods: Collection[str]) -> 
     Raises
     ------
     SuiteError
-        If a method is not of the budget or not of the profile, a data set is not of the profile, or a table reports one
-        of the seeds.
+        If the table is not of the profile, a method is not of the budget or no row of the table, a data set is not of
+        the profile, or a table reports one of the seeds.
     """
-    places = (("budget", budget.candidates, methods), ("profile", profile.methods, methods or budget.candidates))
+    if budget.table not in profile.tables:
+        raise SuiteError(f"unknown table {budget.table!r}; the profile has: {', '.join(profile.tables)}")
+    rows = profile.tables[budget.table].methods or tuple(profile.methods)
+    places = (("the budget", budget.candidates, methods), (budget.table, rows, methods or budget.candidates))
     for place, known, named in places:
         for name in named:
             if name not in known:
-                raise SuiteError(f"unknown method {name!r}; the {place} has: {', '.join(known)}")
+                raise SuiteError(f"unknown method {name!r}; {place} has: {', '.join(known)}")
     for column in budget.columns:
         if column.dataset not in profile.datasets:
             raise SuiteError(f"unknown dataset {column.dataset!r}; the profile has: {', '.join(profile.datasets)}")

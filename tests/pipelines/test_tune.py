@@ -1,16 +1,19 @@
 """The hyper-parameter search: its held-out images, the budget it follows, its records and the table it writes."""
 
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from emlc.data.base import Arrays
 from emlc.records.errors import SuiteError
 from emlc.tasks.draw import TaskSpec, make_task
 from pipelines import tune
-from pipelines.page.tuning import BEGIN, COLUMNS, END, as_markdown, read_trials, summarise, with_search
+from pipelines.page.tuning import COLUMNS, as_markdown, markers, read_trials, summarise, with_search
 from pipelines.profile.budget import check_budget, load_budget
 from pipelines.profile.load import load_profile
 from pipelines.profile.model import said
@@ -22,7 +25,9 @@ from tests.tiny import tiny_profile, write_yaml
 
 PROFILE, BUDGET = load_profile([DEFAULT_PROFILE]), load_budget(ROOT / "config" / "tuning.yaml")
 SEARCH = Search(PROFILE, BUDGET, Path("results"))
-RECORDS = ROOT / "results" / "recorded" / "tuning" / "embedded.csv"
+BUDGETS = {budget.table: budget for budget in (BUDGET, load_budget(ROOT / "config" / "tuning-table2.yaml"))}
+RECORDS = ROOT / "results" / "recorded" / "tuning"
+both = pytest.mark.parametrize("table", BUDGETS)
 
 
 class InThisProcess:
@@ -66,13 +71,41 @@ def test_the_clean_set_is_cut_in_two_that_are_balanced_and_disjoint(task):
     assert np.array_equal(part.noisy_labels, task.noisy_labels)
 
 
-def test_every_row_of_table_1_has_a_budget_of_four():
-    assert set(BUDGET.candidates) == set(PROFILE.tables["table1"].methods)
-    assert {len(candidates) for candidates in BUDGET.candidates.values()} == {4}
+def test_every_row_of_both_tables_has_one_budget_of_four():
+    searched = [name for budget in BUDGETS.values() for name in budget.candidates]
+    assert sorted(searched) == sorted({row for table in BUDGETS for row in PROFILE.tables[table].methods})
+    candidates = [each for budget in BUDGETS.values() for each in budget.candidates.values()]
+    assert {len(each) for each in candidates} == {len({str(said(one)) for one in each}) for each in candidates} == {4}
 
 
-def test_the_search_uses_seeds_that_no_table_reports():
-    check_budget(BUDGET, PROFILE, [])
+@both
+def test_the_search_is_for_a_tables_rows_and_columns(table):
+    columns = {(column.dataset, column.noise, column.rate) for column in PROFILE.tables[table].columns}
+    assert {(column.dataset, column.noise, column.rate) for column in BUDGETS[table].columns} <= columns
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"table": "table3"}, r"unknown table 'table3'; the profile has: table1, table2"),
+        ({"table": "table2"}, r"unknown method 'clean-only-scratch'; table2 has: cross-entropy, joint-optim, .*"),
+    ],
+)
+def test_a_budget_of_another_table_is_refused(change, message):
+    with pytest.raises(SuiteError, match=f"^{message}$"):
+        check_budget(BUDGET.model_copy(update=change), PROFILE, [])
+
+
+@both
+def test_a_setting_says_all_that_the_others_of_its_method_change(table):
+    for name, candidates in BUDGETS[table].candidates.items():
+        said_of = [{key: set(block) for key, block in said(candidate).items()} for candidate in candidates]
+        assert all(keys == said_of[0] for keys in said_of), name
+
+
+@both
+def test_the_search_uses_seeds_that_no_table_reports(table):
+    check_budget(BUDGETS[table], PROFILE, [])
     shown = BUDGET.model_copy(update={"seeds": (*BUDGET.seeds, PROFILE.seeds_of("table2")[0])})
     with pytest.raises(SuiteError, match=r"^tables report seeds 0; search on others$"):
         check_budget(shown, PROFILE, [])
@@ -96,8 +129,9 @@ def test_trials_are_candidates_by_columns_by_seeds():
     assert {trial.candidate for trial in lr} == {"{training: {lr: 0.05}}"}
 
 
-def test_the_profile_holds_the_searched_options_only_at_searched_values():
-    for name, candidates in BUDGET.candidates.items():
+@both
+def test_the_profile_holds_the_searched_options_only_at_searched_values(table):
+    for name, candidates in BUDGETS[table].candidates.items():
         for key in ("options", "training"):
             searched = [said(candidate)[key] for candidate in candidates if key in said(candidate)]
             chosen = said(PROFILE.methods[name]).get(key, {})
@@ -140,6 +174,7 @@ def place(tmp_path, monkeypatch):
     jobs = tiny_jobs(tmp_path)
     write_yaml(tmp_path / "profile.yaml", tiny_profile())
     budget = {
+        "table": "table1",
         "seeds": [7],
         "held_out_per_class": 2,
         "columns": [{"dataset": "digits", "noise": "sym", "rate": 0.5}],
@@ -149,7 +184,8 @@ def place(tmp_path, monkeypatch):
         },
     }
     write_yaml(tmp_path / "budget.yaml", budget)
-    (tmp_path / "page.md").write_text(f"Above.\n{BEGIN}\nold\n{END}\nBelow.\n")
+    begin, end = markers("table1")
+    (tmp_path / "page.md").write_text(f"Above.\n{begin}\nold\n{end}\nBelow.\n")
     options = {"config": "profile.yaml", "budget": "budget.yaml", "records": "records", "page": "page.md"}
     arguments = [text for name, value in options.items() for text in (f"--{name}", str(tmp_path / value))]
     return tmp_path, [*arguments, "--results", str(jobs.results)]
@@ -158,7 +194,7 @@ def place(tmp_path, monkeypatch):
 def test_a_search_is_kept_line_by_line_and_shown(place):
     folder, arguments = place
     assert main(arguments) == 0
-    lines = read_trials(folder / "records" / "tiny.csv")
+    lines = read_trials(folder / "records" / "tiny-table1.csv")
     assert lines["candidate"].tolist() == [
         *("{training: {lr: 0.01}}", "{training: {lr: 0.05}}", "{options: {look_ahead: 1}}")
     ]
@@ -166,7 +202,7 @@ def test_a_search_is_kept_line_by_line_and_shown(place):
     assert lines["score"].between(0, 100).all()
     assert lines["run"].is_unique
     page = (folder / "page.md").read_text()
-    assert page == with_search(page, as_markdown(lines))
+    assert page == with_search(page, "table1", as_markdown(lines, {"cross-entropy": 2, "emlc-k5": 1}))
     assert page.startswith("Above.\n")
     assert page.endswith("Below.\n")
     assert "old" not in page
@@ -175,9 +211,10 @@ def test_a_search_is_kept_line_by_line_and_shown(place):
 def test_a_search_that_was_stopped_goes_on(place, monkeypatch):
     folder, arguments = place
     assert main([*arguments, "--methods", "cross-entropy"]) == 0
-    file = folder / "records" / "tiny.csv"
+    file = folder / "records" / "tiny-table1.csv"
     first, scored = read_trials(file), []
     assert first["method"].tolist() == ["cross-entropy"] * 2
+    assert "stay as they were: emlc-k5 (0 of 1 runs)." in (folder / "page.md").read_text()
     monkeypatch.setattr(tune, "score", lambda trial: scored.append(trial.which.method) or 50.0)
     assert main(arguments) == 0
     assert scored == ["emlc-k5"]
@@ -208,15 +245,55 @@ def test_what_is_missing_or_wrong_is_one_line_before_anything_runs(place, tmp_pa
     (folder / "page.md").write_text("no markers")
     with pytest.raises(SuiteError, match="lacks its markers"):
         main(arguments)
-    (folder / "budget.yaml").write_text("seeds: [1]\nfolds: 3\n")
+    (folder / "budget.yaml").write_text("table: table1\nfolds: 3\n")
     with pytest.raises(SuiteError, match=r"budget\.yaml: config key folds: there is no such key"):
         main(arguments)
     assert not (folder / "records").exists()
 
 
-def test_the_shipped_page_is_that_of_the_records():
+@both
+def test_the_shipped_page_is_that_of_the_records(table):
     page = (ROOT / "docs" / "tuning.md").read_text()
-    assert page.count(BEGIN) == page.count(END) == 1
-    if not RECORDS.exists():
-        pytest.skip("no search is recorded")
-    assert page == with_search(page, as_markdown(read_trials(RECORDS)))
+    assert [page.count(marker) for marker in markers(table)] == [1, 1]
+    planned = Counter(trial.which.method for trial in Search(PROFILE, BUDGETS[table], Path("results")).trials())
+    lines = read_trials(RECORDS / f"embedded-{table}.csv")
+    assert planned.keys() >= set(lines["method"])
+    assert page == with_search(page, table, as_markdown(lines, planned))
+
+
+@both
+def test_the_profile_holds_the_winner_of_every_search_that_was_finished(table):
+    lines = read_trials(RECORDS / f"embedded-{table}.csv")
+    ranked = summarise(lines)
+    for name, candidate in ranked[ranked["chosen"] == "yes"][["method", "candidate"]].itertuples(index=False):
+        entry, best = PROFILE.methods[name], yaml.safe_load(candidate)
+        if lines["method"].eq(name).sum() == 4 * len(BUDGETS[table].seeds) * len(BUDGETS[table].columns):
+            options = import_module(entry.implementation).METHOD.Options
+            assert options(**entry.options) == options(**entry.options | best.get("options", {})), name
+            training = PROFILE.training_of(name, BUDGETS[table].columns[0].dataset)
+            assert said(training).items() >= best.get("training", {}).items(), name
+
+
+def trials_of(method, scores):
+    line = dict.fromkeys(COLUMNS, "x") | {"method": method, "shared": True, "seed": 7}
+    return [line | {"score": score} for score in scores]
+
+
+def test_a_method_that_was_not_searched_to_the_end_is_named_and_not_ranked():
+    lines = pd.DataFrame([*trials_of("whole", [1.0, 2.0]), *trials_of("part", [9.0])])
+    page = as_markdown(lines, {"whole": 2, "part": 2, "none": 4})
+    assert page.endswith(
+        "Not searched to the end, so their settings stay as they were: part (1 of 2 runs), none (0 of 4 runs)."
+    )
+    assert page.startswith("2 runs on x ")
+    assert "| whole " in page
+    assert "| part " not in page
+    assert as_markdown(lines[:0], {"none": 4}).startswith("Not searched")
+    assert "Not searched" not in as_markdown(lines[:2], {"whole": 2})
+
+
+def test_the_searches_of_two_tables_do_not_touch_each_other():
+    empty = "\n".join(text for table in BUDGETS for text in markers(table))
+    page = with_search(with_search(empty, "table2", "second"), "table1", "first")
+    assert page == with_search(with_search(empty, "table1", "first"), "table2", "second")
+    assert page.split("\n\n")[1::2] == ["first", "second"]
