@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STARTUP_SECONDS = 3.0
 """Of a process: Python, PyTorch, the data, a checkpoint, the record."""
-TIMED_BELOW = 2e9
+TIMED_BELOW = 4e9
 """Operations of a step that is timed where it is to run, rather than divided by a rate: small kernels reach none."""
 
 IDLE = ("data", "task", "encoder", "initialisation", "seed", "mean", "std")
