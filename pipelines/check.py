@@ -1,4 +1,4 @@
-"""Check a method of your own on a tiny task made in memory: contract, determinism, resuming, labels, randomness, waits."""
+"""Check a method of your own on a tiny task in memory: contract, determinism, resuming, labels, randomness, waits."""
 
 import argparse
 import json
