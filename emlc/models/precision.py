@@ -42,10 +42,13 @@ def memory_format(backbone: Any, device: torch.device) -> torch.memory_format:
 
 
 def _overruns_memory(module: nn.Module) -> bool:
-    """Whether PyTorch 2.15 on a CPU corrupts the heap in this module's backward pass, channels last (oneDNN, AVX2)."""
+    """Whether PyTorch 2.15 on a CPU corrupts the heap in this module's backward pass, channels last (oneDNN, AVX2).
+
+    Seen with up to 9 channels, on images from 8 to 64 pixels; never with 10 or more.
+    """
     if not isinstance(module, nn.Conv2d):
         return False
-    return module.kernel_size == (1, 1) and module.stride != (1, 1) and module.in_channels < 8
+    return module.kernel_size == (1, 1) and module.stride != (1, 1) and module.in_channels < 16
 
 
 @contextmanager

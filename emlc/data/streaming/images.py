@@ -152,7 +152,8 @@ class _Source(Dataset):
             raise
         except Exception:  # hostile bytes make the decoders fail in many ways
             image, is_readable = self.stand_in, False
-        return _Sample(np.asarray(image).transpose(2, 0, 1), position, is_readable)
+        # In the layout of images in memory: kernels choose by it, not by the network's alone.
+        return _Sample(np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1)), position, is_readable)
 
 
 def _collated(samples: list[_Sample]) -> tuple[Tensor, list[int]]:

@@ -171,7 +171,7 @@ def test_every_method_runs_in_both_layouts(name, monkeypatch):
 
 
 def test_channels_last_is_for_cpus_and_matrix_units():
-    gpu, net = torch.device("cuda"), build_model("resnet18", 10, 3, torch.Generator(), width=8)
+    gpu, net = torch.device("cuda"), build_model("resnet18", 10, 3, torch.Generator(), width=16)
     formats = {}
     for net.precision in PRECISIONS:
         formats[net.precision] = memory_format(net, gpu), memory_format(net, CPU)
@@ -179,12 +179,12 @@ def test_channels_last_is_for_cpus_and_matrix_units():
     assert formats == {"float32": (first, last), "tf32": (last, last), "bfloat16": (last, last)}
 
 
-@pytest.mark.parametrize(("width", "layout"), [(7, torch.contiguous_format), (8, torch.channels_last)])
+@pytest.mark.parametrize(("width", "layout"), [(8, torch.contiguous_format), (15, torch.contiguous_format), (16, torch.channels_last)])
 def test_channels_come_first_where_the_cpu_kernel_overruns_memory(width, layout):
     net = build_model("resnet18", 10, 3, torch.Generator(), width=width)
     assert memory_format(net, CPU) is layout
     net.to(memory_format=layout)
-    net(torch.randn(4, 3, 8, 8)).sum().backward()  # a crash of the interpreter where this is wrong
+    net(torch.randn(32, 3, 64, 64)).sum().backward()  # a crash of the interpreter where this is wrong
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("float32", "ieee"), ("tf32", "tf32"), ("bfloat16", "ieee")])

@@ -52,6 +52,7 @@ def test_two_workers_one_and_none_give_the_same_batches(copy, name):
     alone = list(images_of(copy).ahead(batches))
     assert len(alone) == len(batches)
     assert all(images.shape == (16, 3, 20, 20) and images.dtype == torch.uint8 for images in alone)
+    assert all(images.is_contiguous() for images in alone)
     for workers in (1, 2):
         for images, expected in zip(images_of(copy, workers).ahead(batches), alone, strict=True):
             assert torch.equal(images, expected)
