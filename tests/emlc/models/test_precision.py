@@ -179,7 +179,10 @@ def test_channels_last_is_for_cpus_and_matrix_units():
     assert formats == {"float32": (first, last), "tf32": (last, last), "bfloat16": (last, last)}
 
 
-@pytest.mark.parametrize(("width", "layout"), [(8, torch.contiguous_format), (15, torch.contiguous_format), (16, torch.channels_last)])
+FIRST, LAST = torch.contiguous_format, torch.channels_last
+
+
+@pytest.mark.parametrize(("width", "layout"), [(8, FIRST), (15, FIRST), (16, LAST)])
 def test_channels_come_first_where_the_cpu_kernel_overruns_memory(width, layout):
     net = build_model("resnet18", 10, 3, torch.Generator(), width=width)
     assert memory_format(net, CPU) is layout
