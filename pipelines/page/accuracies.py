@@ -128,8 +128,8 @@ def _section(table: dict[str, Any], published: Sequence[Cell], title: str) -> st
         )
     ]
     header = ["Method", *(HEADINGS if labels else ()), *(column_name(*column) for column in columns)]
-    words = said_in_words(list(cells.values()))
-    return f"## {title}\n\n{words}" + tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    grid = tabulate(rows, header, tablefmt="github", disable_numparse=True)
+    return "\n\n".join(filter(None, (f"## {title}", said_in_words(list(cells.values())), grid)))
 
 
 def _with_labels(rows: Sequence[list[str]], labels: Mapping[str, tuple[str, str]]) -> list[list[str]]:

@@ -8,6 +8,7 @@ from typing import Any
 from emlc.judging.cells import Cell, column_name
 from emlc.records.record import COMPLETED
 from pipelines.page.accuracies import columns_of, printed, row_names, stand_in
+from pipelines.page.clean_labels import HEADINGS, said_in_columns, said_in_words
 from pipelines.page.marks import Place, marked, place_of
 
 Key = tuple[str, str, float | None]
@@ -44,8 +45,9 @@ def sections(grid: Grid) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``title``, ``beside`` (whose published numbers), ``own`` (whether these are of the same data set), ``columns``
-        and ``rows`` of ``method`` and ``cells``.
+        ``title``, ``beside`` (whose published numbers), ``own`` (whether these are of the same data set), ``words`` and
+        ``headings`` on clean labels, ``columns``, and ``rows`` of ``method``, ``labels`` (below the headings) and
+        ``cells``.
     """
     marks = marked(grid.table)
     return [_section(grid, dataset["title"], marks) for dataset in grid.table["datasets"]]
@@ -79,12 +81,24 @@ def _section(grid: Grid, title: str, marks: Container[Place]) -> dict[str, Any]:
             "seeds": seed_rows(measured, grid.records, _selection(grid.table, measured)) if measured else [],
         }
 
+    labels, blank = said_in_columns(list(ours.values())), ("",) * len(HEADINGS)
     rows = [
-        {"method": name, "cells": [cell(row, place, (_fold(name), *column)) for place, column in enumerate(columns)]}
+        {
+            "method": name,
+            "labels": labels.get(name, blank) if labels else (),
+            "cells": [cell(row, place, (_fold(name), *column)) for place, column in enumerate(columns)],
+        }
         for row, name in enumerate(row_names(grid.table["methods"], published))
     ]
-    names = [column_name(*column) for column in columns]
-    return {"title": title, "beside": beside, "own": beside == title, "columns": names, "rows": rows}
+    return {
+        "title": title,
+        "beside": beside,
+        "own": beside == title,
+        "words": said_in_words(list(ours.values())),
+        "headings": HEADINGS if labels else (),
+        "columns": [column_name(*column) for column in columns],
+        "rows": rows,
+    }
 
 
 def _selection(table: Mapping[str, Any], cell: Mapping[str, Any]) -> str:

@@ -93,7 +93,7 @@ def test_two_tables_of_one_profile_and_nothing_of_the_other_for_one(workplace):
         ("cross-entropy", "sym"),
         ("clean-only", "sym"),
     }
-    assert not list(results.rglob("*table2*"))
+    assert not [path for path in results.rglob("*table2*") if "recorded" not in path.parts]
     shown = {name: content for name, content in files_below(results).items() if "table1" in name}
     assert trainings(workplace.scheduled("results/table2.md")) == 3  # one of its four runs is in the store
     workplace.snakemake("results/table1.md", "results/table2.md")

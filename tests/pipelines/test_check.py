@@ -32,14 +32,14 @@ def waiting(tmp_path, monkeypatch):
 
 def test_a_line_for_each_check(capsys):
     assert check.main(["baselines.mlc", "--options", '{"gradient_steps": 2}', "--epochs", "1"]) == 0
-    names = ("contract", "determinism", "resume", "global randomness", "host synchronisation")
+    names = ("contract", "determinism", "resume", "clean labels", "global randomness", "host synchronisation")
     assert capsys.readouterr().out.splitlines() == [f"ok    {name}" for name in names]
 
 
 def test_a_fault_is_told_with_its_place(waiting, capsys):
     assert check.main([waiting, "--epochs", "1"]) == 1
     *right, wrong = capsys.readouterr().out.splitlines()
-    assert [line[:4] for line in right] == ["ok  "] * 4
+    assert [line[:4] for line in right] == ["ok  "] * 5
     assert wrong.startswith("FAIL  host synchronisation: 10 of 10 steps of epoch 0 make a GPU wait, the first at ")
     assert "waiting.py:7" in wrong
 

@@ -176,7 +176,9 @@ def test_rows_and_columns_are_those_of_the_table(made, page):
         for scope in ("col", "row")
     )
     assert head == rows[0]
-    assert body == [row[0] for row in rows[1:] if not row[0].startswith("↳")]
+    measured = [row for row in rows[1:] if not row[0].startswith("↳")]
+    assert body == [row[0] for row in measured]
+    assert text.split("\n\n")[1] in [part["text"] for part in page.find("p")]
 
 
 def test_a_cell_opens_to_its_seeds_and_records(made, page):
