@@ -49,7 +49,8 @@ def profile(warm_up_epochs: int = 0, **training: float) -> dict:
 OLD, NEW = profile(), profile(warm_up_epochs=1, lr=0.01)
 SHOWN = (
     *("results/table1.md", "results/table1.csv", "results/table1.json", "results/compare_table1.json"),
-    "results/embedded/figures/convergence_table1.csv",
+    *(f"results/embedded/figures/convergence_table1.{kind}" for kind in ("csv", "png")),
+    "results/embedded/table1.csv",
 )
 COMMANDS = {
     "snakemake": ("snakemake", "--cores", "2", "results/table1.md"),
@@ -75,6 +76,8 @@ KINDS = {
     "table": "results/table1.csv",
     "comparison": "results/compare_table1.json",
     "curves": "results/embedded/figures/convergence_table1.csv",
+    "picture": "results/embedded/figures/convergence_table1.png",
+    "table of the profile": "results/embedded/table1.csv",
     "pinned file": "data/digits.npz",
 }
 """Every kind of file that lies behind a table or is one."""
