@@ -14,8 +14,9 @@ from emlc.engine.contract import Batch
 from pipelines.official import divided, ours
 from pipelines.official.clones import Repository
 from pipelines.official.comparison import Case, State
-from pipelines.official.divided import Loader, Source, Whole
+from pipelines.official.mixtures import mixtures
 from pipelines.official.source import Definitions, load, needed
+from pipelines.official.streams import Loader, Source, Whole
 
 REPOSITORY = Repository("ContrastToDivide", "C2D", "38053869b77c1544349c53ba6f3c1325254aa413")
 
@@ -57,7 +58,7 @@ def _official(files: dict[str, Definitions], chosen: dict[str, Any], epochs: int
     initial, loader = _make(chosen), _Loader(steps)
     networks, optimisers = divided.official_pair(initial)
     args, fitted = divided.arguments(initial.options), []
-    shared = divided.draws(ours.generator(ours.DRAWN)) | {"GaussianMixture": divided.mixtures(fitted)}
+    shared = divided.draws(ours.generator(ours.DRAWN)) | {"GaussianMixture": mixtures(fitted)}
     for definitions in files.values():
         definitions.update(shared)
     loop, main = files["train_cifar.py"], files["main_cifar.py"]

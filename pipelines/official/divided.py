@@ -1,4 +1,4 @@
-"""What the comparisons of DivideMix, its descendants and FaMUS share: batches, random draws, two networks' states."""
+"""What the comparisons of DivideMix, its descendants and FaMUS share: random draws, scripts, two networks' states."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,12 +14,12 @@ from baselines.mixup import mixup_coefficient
 from emlc.engine.contract import Batch
 from pipelines.official import ours
 from pipelines.official.comparison import State, momentum_state, network_state
+from pipelines.official.mixtures import mixtures
 from pipelines.official.source import Definitions, needed
+from pipelines.official.streams import Loader, Source, Whole
 
 EPOCHS, WARM_UP, RAMP = 300, 1, 16
 """Of a run; 16 epochs of ramp are written into the official functions."""
-TOLD = ("given", "labelled", "unlabelled", "pseudo-clean")
-"""The streams of a run."""
 OFFICIAL_SIZE = 50_000
 """Samples of CIFAR, for as many of which the official functions make room."""
 
@@ -32,85 +32,6 @@ def recipe(**changes: Any) -> Any:
 def options(**changes: Any) -> dict[str, Any]:
     """Return options of the family with one epoch of warm-up."""
     return {"warm_up": WARM_UP / EPOCHS, "ramp": RAMP / EPOCHS, "batch_share": 1.0} | changes
-
-
-class Source:
-    """A stream whose batches are made here: the same on both sides, if both let it draw from the same samples.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`TOLD`.
-    views : int
-        Of every sample.
-    steps : int
-        Batches in a pass.
-    """
-
-    def __init__(self, name: str, views: int, steps: int) -> None:
-        self.salt, self.views, self.batches_per_pass = TOLD.index(name) + 1, views, steps
-        self.largest, self.taken = ours.NOISY_BATCH, 0
-        self.members = torch.arange(ours.NOISY_SAMPLES)
-
-    def over(self, members: Tensor) -> None:
-        """Draw from some samples from now on."""
-        self.members = members
-
-    def next(self) -> Batch:
-        """Return the next batch, under other views than any before."""
-        draw = ours.generator(1000 * self.salt + self.taken)
-        self.taken += 1
-        indices = self.members[torch.randint(len(self.members), (self.largest,), generator=draw)]
-        size = (self.largest, ours.CHANNELS, ours.SIZE, ours.SIZE)
-        views = tuple(torch.randn(size, generator=draw) for _ in range(self.views))
-        return Batch(views, ours.noisy_labels()[indices], indices)
-
-
-class Loader:
-    """A stream as an official loader: passes of so many batches, each as `unpack` has it.
-
-    Iterators also have the `next` of old PyTorch. The set is as large as makes the official count of steps, a pass
-    with its last, incomplete batch, the number of steps.
-    """
-
-    def __init__(self, source: Source, unpack: Callable[[Batch], tuple[Any, ...]]) -> None:
-        self.source, self.unpack = source, unpack
-        self.batch_size = ours.NOISY_BATCH
-        self.dataset = range(source.batches_per_pass * self.batch_size - 1)
-
-    def __len__(self) -> int:
-        """Batches of a pass."""
-        return self.source.batches_per_pass
-
-    def __iter__(self) -> "_Pass":
-        """Begin a pass."""
-        return _Pass(self)
-
-
-class _Pass:
-    def __init__(self, loader: Loader) -> None:
-        self.loader, self.left = loader, len(loader)
-
-    def __iter__(self) -> "_Pass":
-        return self
-
-    def __next__(self) -> tuple[Any, ...]:
-        if not self.left:
-            raise StopIteration
-        self.left -= 1
-        return self.loader.unpack(self.loader.source.next())
-
-    next = __next__
-
-
-class Whole(list[Any]):
-    """All samples once, in batches as an official loader gives them."""
-
-    def __init__(self, unpack: Callable[[Batch], tuple[Any, ...]]) -> None:
-        noisy = ours.noisy_set()
-        chunks = torch.arange(len(noisy)).split(ours.NOISY_BATCH)
-        super().__init__(unpack(noisy.batch(chunk, ("plain",), None)) for chunk in chunks)
-        self.dataset = range(len(noisy))
 
 
 class Instead:
@@ -287,39 +208,6 @@ class Official:
     def unlabelled(credibility: Tensor, batch: Batch) -> tuple[Any, ...]:
         """Return a batch as the loader of unlabelled samples gives it."""
         return batch.views
-
-
-def mixtures(fitted: list[Tensor]) -> type:
-    """Return scikit-learn's mixture, which notes in `fitted` the losses [N] that it is fitted to.
-
-    It starts from the tightest two clusters, as ours: where k-means ends if its random start is a good one.
-    """
-    from sklearn.mixture import GaussianMixture
-
-    class Noting(GaussianMixture):
-        def fit(self, values: Tensor) -> Any:
-            fitted.append(values.flatten().clone())
-            self.set_params(**_components(_tightest(values.numpy()), self.reg_covar))
-            return super().fit(values)
-
-    return Noting
-
-
-def _tightest(values: Any) -> tuple[Any, Any]:
-    """Return the two clusters [n, 1] of values [N, 1] with the least sum of squares."""
-    ordered = np.sort(values, axis=0)
-    splits = [(ordered[:count], ordered[count:]) for count in range(1, len(ordered))]
-    return min(splits, key=lambda clusters: sum(len(cluster) * cluster.var() for cluster in clusters))
-
-
-def _components(clusters: tuple[Any, Any], added: float) -> dict[str, Any]:
-    """Return what a mixture of two clusters starts with; `added` to its variances."""
-    sizes = np.array([len(cluster) for cluster in clusters])
-    return {
-        "weights_init": sizes / sizes.sum(),
-        "means_init": np.array([cluster.mean(axis=0) for cluster in clusters]),
-        "precisions_init": np.array([[[1 / (cluster.var() + added)]] for cluster in clusters]),
-    }
 
 
 def arguments(chosen: Any) -> SimpleNamespace:

@@ -16,10 +16,10 @@ from baselines.gates import HIDDEN, LAST
 from pipelines.official import divided, ours
 from pipelines.official.clones import Repository
 from pipelines.official.comparison import Case, State
-from pipelines.official.divided import Loader, Source
 from pipelines.official.meta_module import weight_net
 from pipelines.official.networks import copy_weights
 from pipelines.official.source import Definitions, load, needed
+from pipelines.official.streams import Loader, Source
 
 REPOSITORY = Repository("youjiangxu", "FaMUS", "26a7b22c85f77aba4a2587dc9357168438dda11e")
 

@@ -95,6 +95,7 @@ def test_records_of_two_runs_swapped(place, same):
     same(place)
 
 
+@pytest.mark.chaos
 def test_tasks_of_two_seeds_swapped(place, same):
     for seed in SEEDS:
         place.repair(place.inject(seed))
@@ -132,6 +133,7 @@ def test_a_damaged_checkpoint(damage, place, undisturbed, same):
     assert "is damaged or no checkpoint" in place.told()
 
 
+@pytest.mark.chaos
 def test_a_checkpoint_of_another_seed(place, undisturbed, same):
     first = stopped_half_way(place, undisturbed.seconds["mslc"])[0]
     content = first.read_bytes()
@@ -142,6 +144,7 @@ def test_a_checkpoint_of_another_seed(place, undisturbed, same):
     assert "is of another run (id differ)" in place.told()
 
 
+@pytest.mark.chaos
 def test_a_half_written_file_beside_the_real_one(place, same):
     """What a SIGKILL in the middle of writing leaves is never taken for the artefact."""
     place.repair(place.inject(0))

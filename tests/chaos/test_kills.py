@@ -34,7 +34,9 @@ def test_every_step_killed_once(seed, place, undisturbed, same):
     same(place)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.chaos)]
+)
 @pytest.mark.parametrize("seed", seeds(1, 5))
 def test_a_polite_signal_ends_a_training_in_time_and_in_one_line(number, code, seed, place, undisturbed, same):
     coin = random.Random(200 + seed)
@@ -75,6 +77,7 @@ def test_two_launches_of_one_training_at_once(place, same):
     same(place)
 
 
+@pytest.mark.chaos
 def test_one_of_two_launches_killed(place, undisturbed, same):
     for task in SEEDS:
         place.repair(place.inject(task))

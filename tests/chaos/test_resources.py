@@ -99,12 +99,14 @@ def test_too_little_memory(more, place, same):
     same(place)
 
 
+@pytest.mark.chaos
 def test_a_clock_that_goes_backwards(place, same):
     for step in place.steps():
         assert place.do(step, clock_set_back) == 0
     same(place)
 
 
+@pytest.mark.chaos
 def test_files_from_the_future(place, same):
     place.finish()
     for path in place.folder.rglob("*"):

@@ -1,6 +1,6 @@
 """A finished table in which something is damaged, of another profile or of another time: right again, or refused.
 
-After every change one of the three commands is run. If it succeeds, table, comparison and curves are, byte for byte,
+After every change each of the three commands is run. If it succeeds, table, comparison and curves are, byte for byte,
 those of a run from nothing; if not, it says in one line why.
 """
 
@@ -107,14 +107,13 @@ def cases() -> Iterator[tuple[str, str, bool, bool]]:
             yield kind, action, changed, forgotten
 
 
-CASES = [(*case, list(COMMANDS)[i % len(COMMANDS)]) for i, case in enumerate(cases())]
-FEW = {(kind, action) for kind, action in zip(KINDS, itertools.cycle(ACTIONS), strict=False)}
+CASES = [(*case, command) for case, command in itertools.product(cases(), COMMANDS)]
 
 
 def marked(case: tuple) -> object:
     """A case of ``make test``, or of ``make chaos`` only."""
     position = CASES.index(case)
-    return pytest.param(*case, marks=[pytest.mark.chaos] if position % 23 else [], id="-".join(map(str, case)))
+    return pytest.param(*case, marks=[pytest.mark.chaos] if position % 217 else [], id="-".join(map(str, case)))
 
 
 def shown(place: Workflow) -> dict[str, bytes]:
@@ -173,9 +172,7 @@ def test_a_finished_table_after_a_change(kind, action, changed, forgotten, comma
     judge(place, command, shown(finished[changed]))
 
 
-@pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=[pytest.mark.chaos] if seed > 1 else []) for seed in range(50)]
-)
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.chaos] if seed else []) for seed in range(50)])
 def test_a_workflow_killed_after_a_change_of_its_profile(seed, place, finished):
     """The old table stands there all the while; it is never taken for the new one."""
     coin = random.Random(seed)
@@ -200,6 +197,7 @@ def test_a_finished_table_has_nothing_left_to_do(place):
     assert "up to date" in place.run("dvc", "repro", "table1").stdout
 
 
+@pytest.mark.chaos
 def test_one_profile_after_the_other_leaves_both_intact(place, finished):
     place.write_profile({**NEW, "profile": "other"})
     place.snakemake("results/table1.md")

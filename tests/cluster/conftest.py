@@ -107,7 +107,6 @@ def small_profile() -> dict:
     profile["checkpoint_minutes"] = 1e-4
     profile["methods"] = {name: profile["methods"][name] for name in ("cross-entropy", "emlc-k5")}
     profile["methods"]["emlc-k5"]["implementation"] = "baselines.halting"
-    profile["tables"]["table1"]["columns"] = profile["tables"]["table1"]["columns"][:1]
     return profile
 
 

@@ -14,7 +14,7 @@ from tests.cluster import halting
 from tests.cluster.conftest import TABLE, Job, Submitter, clone, small_profile
 from tests.cluster.daemons import Daemons
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
 STEPS = 20
 """Of a run: two epochs of fifty batches, five at a time."""

@@ -14,16 +14,17 @@ from tests.tiny import EVIDENCE
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def tiny_profile() -> dict:
-    """The default profile with three methods, two columns, two seeds and two epochs from scratch."""
+def tiny_profile(rates: tuple[float, ...] = (0.5,)) -> dict:
+    """The default profile with three methods, the columns of some rates, two seeds, a narrow network and two epochs."""
     profile = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     profile = {key: value for key, value in profile.items() if key not in EVIDENCE}
     profile |= {"seeds": [0, 1], "initialisation": "scratch"}
     table = {key: value for key, value in profile["tables"]["table1"].items() if key != "methods"}
     profile["tables"] = {
-        "table1": {**table, "columns": [column for column in table["columns"] if column["rate"] in (0.5, 0.4)]}
+        "table1": {**table, "columns": [column for column in table["columns"] if column["rate"] in rates]}
     }
     profile["training"]["epochs"] = 2
+    profile["datasets"]["digits"]["model"]["width"] = 4
     profile["methods"] = {name: profile["methods"][name] for name in ("cross-entropy", "clean-only", "emlc-k5")}
     return profile
 

@@ -61,6 +61,7 @@ def write(workplace, profile):
     return ("--configfile", "small.yaml", "--")
 
 
+@pytest.mark.full
 def test_one_epoch_of_every_method_at_resnet34_width(workplace, mirror):
     """The paper profile on 30 images: 20 noisy ones in batches of 4 are five steps, one update of EMLC (k=5)."""
     profile = shipped(workplace, "paper") | {"seeds": [0], "device": "cpu", "threads": 1, "mirror": str(mirror(3))}
@@ -113,6 +114,7 @@ def test_without_archives_and_network_a_run_ends_at_the_fetch_in_one_line(workpl
     assert not (workplace.folder / "data" / "cifar-10-python.tar.gz").exists()
 
 
+@pytest.mark.full
 def test_two_epochs_of_every_method_on_a_subset_of_the_jpeg_copy(workplace):
     """The shipped profile but for sizes: 200 images, a narrow network, two epochs."""
     mirror = shared_file("cifar10-jpeg.tar.xz").parent

@@ -14,7 +14,10 @@ OFFLINE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:
 
 @pytest.fixture
 def clone(workplace):
-    workplace.write_profile(clothes_profile())
+    profile = clothes_profile() | {"seeds": [0]}
+    for table, second in (("table1", "clean-only"), ("table2", "emlc-k1")):
+        profile["tables"][table] |= {"seeds": [0], "methods": ["cross-entropy", second]}
+    workplace.write_profile(profile)
     data = [workplace.folder / "data" / f"{name}.npz" for name in ("digits", "clothes")]
     for path in (*data, workplace.folder / "results", workplace.folder / "dvc.lock"):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

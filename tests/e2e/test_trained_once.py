@@ -45,9 +45,16 @@ def trained(folder: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in (folder / "results" / "runs").glob("[0-9a-f]*/record.json")}
 
 
-def test_only_what_is_new_is_trained(workplace, capsys):
+FEW = ("three seeds", "five seeds", "in another order", "a column more")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [pytest.param(FEW, id="few"), pytest.param([name for name, _, _ in STEPS], id="all", marks=pytest.mark.chaos)],
+)
+def test_only_what_is_new_is_trained(names, workplace, capsys):
     rows = []
-    for name, settings, new in STEPS:
+    for name, settings, new in [step for step in STEPS if step[0] in names]:
         workplace.write_profile(settings)
         before = trained(workplace.folder)
         workplace.snakemake("results/table1.md")
@@ -58,5 +65,5 @@ def test_only_what_is_new_is_trained(workplace, capsys):
     with capsys.disabled():
         print("\n" + "\n".join(rows), end=" ")
     labels = {read_record(workplace.folder / "results" / "runs" / run / "record.json")["run"]["label"] for run in after}
-    assert labels == {"Cross-Entropy", "Clean only"}  # as they were called when they were trained
+    assert "CE" not in labels  # as they were called when they were trained
     assert "| Cross-Entropy" in (workplace.folder / "results" / "table1.md").read_text()

@@ -29,7 +29,11 @@ def trainings(jobs):
     return sum("store/cells/" in job for job in jobs)
 
 
+SYM_AND_ASYM = (0.5, 0.4)
+
+
 def test_table_from_nothing_and_back_to_nothing_to_do(workplace):
+    workplace.write_profile(tiny_profile(SYM_AND_ASYM))
     workplace.snakemake("results/table1.md")
     for cell in cells(workplace):
         accuracies = [
@@ -64,7 +68,7 @@ def test_table_from_nothing_and_back_to_nothing_to_do(workplace):
 def test_same_records_whatever_the_number_of_cores(workplace):
     workplace.snakemake("results/table1.csv")
     first, table = records(workplace), (workplace.folder / "results" / "table1.csv").read_bytes()
-    assert len(first) == 12
+    assert len(first) == 6
     for path in (workplace.folder / "results").iterdir():
         workplace.run("rm", "-rf", str(path))
     workplace.run("snakemake", "--cores", "1", "results/table1.csv")
@@ -74,7 +78,7 @@ def test_same_records_whatever_the_number_of_cores(workplace):
 
 def two_tables():
     """Table 1 of Cross-Entropy and Clean only at 50 %, Table 2 of Clean only and EMLC with asymmetric noise, too."""
-    profile = tiny_profile()
+    profile = tiny_profile(SYM_AND_ASYM)
     sym, asym = profile["tables"]["table1"]["columns"]
     profile["seeds"] = [0]
     profile["tables"] = {
@@ -107,6 +111,7 @@ def test_two_tables_of_one_profile_and_nothing_of_the_other_for_one(workplace):
     assert workplace.is_done()
 
 
+@pytest.mark.chaos
 def test_two_tables_in_one_run_from_nothing(workplace):
     workplace.write_profile(two_tables())
     workplace.snakemake()
@@ -119,9 +124,9 @@ def test_two_tables_in_one_run_from_nothing(workplace):
 
 
 def test_two_profiles_in_turn_leave_each_other_s_files_alone(workplace):
-    profile = tiny_profile()
-    profile["tables"]["table1"]["columns"] = profile["tables"]["table1"]["columns"][:1]
-    workplace.write_profile(profile | {"seeds": [0]})
+    profile = tiny_profile() | {"seeds": [0]}
+    del profile["methods"]["emlc-k5"]
+    workplace.write_profile(profile)
     other = workplace.folder / "config" / "other.yaml"
     other.write_text("base: config.yaml\nprofile: other\ntraining: {lr: 0.01}\n")
     asked = {"embedded": (), "other": ("--configfile", "config/other.yaml", "--")}
@@ -151,7 +156,7 @@ def test_a_diverging_run_fails_by_name_and_the_others_finish(workplace):
     done = workplace.snakemake("results/table1.md", check=False)
     assert done.returncode != 0
     failed = [record["id"] for record in records(workplace) if record["status"] == "failed"]
-    assert len(failed) == 4
+    assert len(failed) == 2
     for name in failed:
         assert f"to try again, delete results/runs/{name}" in done.stdout + done.stderr
     by_method = {(cell["method"], cell["noise_type"]): cell for cell in cells(workplace)}
@@ -234,7 +239,6 @@ def test_an_image_that_is_replaced_is_prepared_anew(workplace):
         Image.new("RGB", (8, 8)).save(file)
     profile = tiny_profile()
     profile["datasets"]["digits"] |= {"kind": "image-folder", "options": {"source": "birds"}}
-    profile["tables"]["table1"]["columns"].pop()  # of noise that needs a class map
     workplace.write_profile(profile)
     (first,) = orders(workplace, "data")
     workplace.snakemake(seal_of(first))
@@ -250,4 +254,4 @@ def test_the_page_needs_the_table_the_claims_the_splits_and_the_curves(workplace
         words[0]: int(words[1]) for line in text.splitlines() if len(words := line.split()) == 2 and words[1].isdigit()
     }
     assert listed.keys() >= {"report", "claims", "splits", "table", "curves", "inject", "train", "view"}
-    assert (listed["train"], listed["view"]) == (6, 1)
+    assert (listed["train"], listed["view"]) == (3, 1)
