@@ -18,13 +18,15 @@ table1: $(VENV)/ready
 	$(BIN)/python -m pipelines.failures results/table1.json
 	@cat results/table1.md
 
-# A file's tests share what they set up, so a file stays with one process.
+# A file's tests share what they set up, so a file stays with one process; one more than there are cores, up to four,
+# as those that run Snakemake wait often.
+PYTEST = $(BIN)/python -m pytest --numprocesses $$(( $(CORES) + 1 )) --maxprocesses 4
 test: $(VENV)/ready
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) --dist loadfile
 
 # What `make test` leaves out: every kill, damage and disaster, and the long ways through the pipeline.
 chaos: $(VENV)/ready
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup -m chaos
+	$(PYTEST) --dist loadgroup -m chaos
 
 lint: $(VENV)/ready
 	$(BIN)/python -m ruff check .

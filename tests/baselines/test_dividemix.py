@@ -207,6 +207,7 @@ MARGIN = 3.0
 see enough before they divide: with a warm-up of 3 instead of 6 epochs seeds 0 to 3 lost 2.1 on average."""
 
 
+@pytest.mark.full
 def test_learns_more_than_cross_entropy():
     options, gains = {"warm_up": 0.4, "unlabelled_weight": 5.0}, []
     for seed in (0, 1):

@@ -133,6 +133,7 @@ def test_two_epochs_of_every_method_on_a_subset_of_the_jpeg_copy(workplace):
     assert "## CIFAR-10 (JPEG), 200 images" in (workplace.folder / "results" / "table1.md").read_text()
 
 
+@pytest.mark.chaos
 def test_a_table_of_human_noise(workplace, mirror):
     profile = shipped(workplace, "cifarn") | {"seeds": [0], "device": "cpu", "threads": 1, "mirror": str(mirror(8))}
     dataset = profile["datasets"]["cifar10"]

@@ -25,6 +25,7 @@ def clothes_profile():
     return profile
 
 
+@pytest.mark.chaos
 def test_table_2_is_made_of_the_embedded_clothes_and_nothing_of_table_1(workplace):
     workplace.write_profile(clothes_profile())
     for name in ("digits", "clothes"):

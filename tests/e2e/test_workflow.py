@@ -65,6 +65,7 @@ def test_table_from_nothing_and_back_to_nothing_to_do(workplace):
     assert any("results/table1.md" in job for job in jobs)
 
 
+@pytest.mark.chaos
 def test_same_records_whatever_the_number_of_cores(workplace):
     workplace.snakemake("results/table1.csv")
     first, table = records(workplace), (workplace.folder / "results" / "table1.csv").read_bytes()
