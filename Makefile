@@ -19,10 +19,10 @@ table1: $(VENV)/ready
 	@cat results/table1.md
 
 # A file's tests share what they set up, so a file stays with one process; one more than there are cores, up to four,
-# as those that run Snakemake wait often.
+# as those that run Snakemake wait often. In the order of the files, so that the longest do not come last.
 PYTEST = $(BIN)/python -m pytest --numprocesses $$(( $(CORES) + 1 )) --maxprocesses 4
 test: $(VENV)/ready
-	$(PYTEST) --dist loadfile
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
 
 # What `make test` leaves out: every kill, damage and disaster, and the long ways through the pipeline.
 chaos: $(VENV)/ready

@@ -89,7 +89,7 @@ def test_an_environment_is_filled_and_used_by_its_own_interpreter(place, venv):
     assert here.calls() == [
         f"{pip} --require-hashes --requirement requirements.lock",
         f"{pip} --no-deps --no-build-isolation --editable .",
-        f"{folder}/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile",
+        f"{folder}/bin/python -m pytest --numprocesses 3 --maxprocesses 4 --dist loadfile --no-loadscope-reorder",
     ]
     assert (here.folder / folder / "ready").exists()
     # Rules of the workflow say `python`.

@@ -49,6 +49,15 @@ def evidence_profile():
     return profile
 
 
+def test_a_figure_and_the_splits_from_nothing(workplace):
+    workplace.write_profile(evidence_profile())
+    targets = [f"results/embedded/{file}" for file in ("figures/fig3.png", "splits.md")]
+    workplace.snakemake(*targets)
+    assert all((workplace.folder / target).stat().st_size for target in targets)
+    assert workplace.scheduled(*targets) == []
+
+
+@pytest.mark.chaos
 def test_figures_ablations_and_audits_from_nothing(workplace):
     workplace.write_profile(evidence_profile())
     results = workplace.folder / "results" / "embedded"
