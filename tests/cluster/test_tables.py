@@ -122,9 +122,11 @@ def test_same_table_and_no_run_trained_twice(name, struck, at_home):
     place.finish(name)
     assert (place.folder / TABLE).read_bytes() == at_home.table
     assert place.count("COMPLETED") == 2
-    # On a slow machine a wall time ends more jobs than those that wait for it.
-    assert sum(map(place.count, disaster.ends)) >= len(disaster.halts)
+    # Where starting takes long, a wall time ends more jobs than those that wait for it.
+    further = sum(map(place.count, disaster.ends)) - len(disaster.halts)
+    assert further >= 0
     assert place.begun() == 2
-    assert place.resumed()[:3] == [0] * 3
-    assert place.resumed()[3] >= len(disaster.halts)
+    *others, struck_run = place.resumed()
+    assert sum(others) <= further
+    assert struck_run >= len(disaster.halts)
     assert {path: place.runs()[path] for path in done} == done
