@@ -1,4 +1,4 @@
-"""The undisturbed table that every scenario is held against, and the counts at the end."""
+"""The undisturbed table that every scenario is held against, and what each scenario adds to the counts at the end."""
 
 import pytest
 
@@ -7,7 +7,11 @@ from tests.chaos.place import METHODS, TALLY, Place, duration
 
 @pytest.fixture(autouse=True)
 def _counted(request):
-    TALLY.scenarios.add(request.node.originalname)
+    """Tell with the test's report, which also reaches the process that prints the summary, what it has seen."""
+    before = TALLY.counts()
+    yield
+    seen = {name: count - before[name] for name, count in TALLY.counts().items()}
+    request.node.user_properties.append(("chaos", {"scenario": request.node.originalname, **seen}))
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +42,3 @@ def same(undisturbed):
         assert place.fingerprints() == undisturbed.fingerprints()
 
     return compare
-
-
-def pytest_terminal_summary(terminalreporter):
-    if TALLY.scenarios:
-        terminalreporter.write_line(
-            f"chaos: {len(TALLY.scenarios)} scenarios, {TALLY.kills} kills at random moments, {TALLY.lost} lost "
-            f"records, {TALLY.tables} tables compared, {TALLY.differing} differing, {TALLY.mutants} mutated files"
-        )

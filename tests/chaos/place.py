@@ -42,11 +42,14 @@ class Step(NamedTuple):
 
 
 class Tally:
-    """What all scenarios together have seen."""
+    """What all scenarios of this process together have seen."""
 
     def __init__(self) -> None:
         self.kills = self.lost = self.differing = self.tables = self.refused = self.mutants = 0
-        self.scenarios: set[str] = set()
+
+    def counts(self) -> dict[str, int]:
+        """So far."""
+        return dict(vars(self))
 
 
 TALLY = Tally()
