@@ -17,5 +17,6 @@ def pytest_terminal_summary(terminalreporter):
         total = sum(map(Counter, told), start=Counter())
         terminalreporter.write_line(
             f"chaos: {len(scenarios)} scenarios, {total['kills']} kills at random moments, "
-            f"{total['lost']} lost records, {total['tables']} tables compared, {total['differing']} differing, {total['mutants']} mutated files"
+            f"{total['lost']} lost records, {total['tables']} tables compared, {total['differing']} differing, "
+            f"{total['mutants']} mutated files"
         )
