@@ -58,6 +58,12 @@ def all_cores(wildcards):
     return workflow.cores
 
 
+def slow_first(wildcards):
+    """A cell's priority: methods that train few cells a job are slow, and begun last they would go on alone."""
+    method = JOBS.by_kind["cells"][wildcards.id].order.about["runs"][0]["method"]
+    return 1 / PROFILE.cells_per_job_of(method)
+
+
 def processes(wildcards):
     """How many processes share each training of a cell."""
     return JOBS.by_kind["cells"][wildcards.id].order.identity["runs"][0]["training"].get("processes", 1)

@@ -25,6 +25,7 @@ rule train:
         seal("cells"),
     log:
         "results/logs/cells/{id}.log",
+    priority: slow_first
     threads: lambda wildcards: PROFILE.threads * processes(wildcards)
     resources:
         gpu=lambda wildcards: GPU * processes(wildcards),

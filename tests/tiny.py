@@ -58,6 +58,7 @@ def tiny_profile(**changes: Any) -> dict[str, Any]:
     tiny = {
         "profile": "tiny",
         "seeds": [0],
+        "cells_per_job": 1,
         "datasets": {
             "digits": {
                 "kind": "digits",

@@ -238,6 +238,7 @@ class MethodEntry(MethodChange):
     label: Label
     implementation: Module
     selection: Literal[SELECTIONS] | None = None  # type: ignore[valid-type]
+    cells_per_job: Count | None = None
 
 
 class Variant(MethodChange):
@@ -395,6 +396,10 @@ class Profile(Block):
         """Return the options that a method has on a data set."""
         entry = self.method(method)
         return {**entry.options, **entry.datasets.get(dataset, OnDataset()).options}
+
+    def cells_per_job_of(self, method: str) -> int:
+        """Return how many cells of a method one process trains."""
+        return self.method(method).cells_per_job or self.cells_per_job
 
     def seeds_of(self, table: str) -> tuple[int, ...]:
         """Return the seeds that a table reports."""

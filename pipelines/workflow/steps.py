@@ -333,12 +333,12 @@ class Steps:
         """The jobs that train the profile's runs: run id -> the cell that trains it, each run in one cell only.
 
         Seeds of one place train in one process, `seeds_per_job` at a time, and so do `cells_per_job` such groups of one
-        method on one data set. Those of the tables come first, each table's own by themselves, so that a table trains
-        nothing that only another one or a figure asks for.
+        method on one data set, the profile's number or the method's own. Those of the tables come first, each table's
+        own by themselves, so that a table trains nothing that only another one or a figure asks for.
         """
         cells: dict[str, Order] = {}
-        for alike in self._alike().values():
-            for chunks in _chunks(alike, self.profile.cells_per_job):
+        for (method, *_), alike in self._alike().items():
+            for chunks in _chunks(alike, self.profile.cells_per_job_of(method)):
                 orders = [order for chunk in chunks for order in chunk]
                 cells |= dict.fromkeys((order.id for order in orders), self._cell(orders))
         return cells

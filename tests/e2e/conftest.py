@@ -18,7 +18,7 @@ def tiny_profile(rates: tuple[float, ...] = (0.5,)) -> dict:
     """The default profile with three methods, the columns of some rates, two seeds, a narrow network and two epochs."""
     profile = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     profile = {key: value for key, value in profile.items() if key not in EVIDENCE}
-    profile |= {"seeds": [0, 1], "initialisation": "scratch"}
+    profile |= {"seeds": [0, 1], "cells_per_job": 1, "initialisation": "scratch"}
     table = {key: value for key, value in profile["tables"]["table1"].items() if key != "methods"}
     profile["tables"] = {
         "table1": {**table, "columns": [column for column in table["columns"] if column["rate"] in rates]}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -63,6 +64,14 @@ def test_table_from_nothing_and_back_to_nothing_to_do(workplace):
     jobs = workplace.scheduled("results/table1.md")
     assert trainings(jobs) == 2  # one for each column, of both seeds
     assert any("results/table1.md" in job for job in jobs)
+
+
+def test_methods_of_few_cells_a_job_begin_first(workplace):
+    profile = {**tiny_profile(SYM_AND_ASYM), "cells_per_job": 2}
+    profile["methods"]["clean-only"]["cells_per_job"] = 1
+    workplace.write_profile(profile)
+    told = workplace.snakemake("-n", "results/table1.md")
+    assert sorted(re.findall(r"priority: (.*)", told.stdout + told.stderr)) == ["0.5", "0.5", "1.0", "1.0"]
 
 
 @pytest.mark.chaos

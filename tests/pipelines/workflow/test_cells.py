@@ -49,6 +49,13 @@ def test_seeds_and_cells_of_a_job(seeds_per_job, cells_per_job, sizes):
     assert sorted(map(len, found)) == sizes
 
 
+def test_cells_of_a_method_that_trains_other_numbers_of_them():
+    methods = tiny_profile()["methods"]
+    methods["emlc-k5"]["cells_per_job"] = 1
+    found = cells(steps(seeds_per_job=3, cells_per_job=3, methods=methods), "table1")
+    assert [(cell[0][0], len(cell)) for cell in found] == [("cross-entropy", 9), *[("emlc-k5", 3)] * 3]
+
+
 def test_a_table_trains_nothing_that_another_asks_for():
     tables = {
         "table1": {"title": "Table 1", "columns": columns(0.2, 0.5)},

@@ -23,6 +23,7 @@ INERT = {
     "datasets.digits.options.title": "a name; tables print it",
     "datasets.digits.options.released": "a date; tables print it",
     "methods.cross-entropy.label": "a name; tables print it",
+    "methods.cross-entropy.cells_per_job": "which runs share a process",
     "methods.emlc.label": "a name; tables print it",
     "methods.narrow.label": "a name; tables print it",
     "methods.cross-entropy.selection": "which of the recorded scores its row prints",
@@ -120,6 +121,7 @@ FULL = tiny_profile(
             "passes": {"name": "balanced-once", "images": 50},
             "sampling": "per-label",
             "selection": "best-clean",
+            "cells_per_job": 1,
         },
         "emlc": {"label": "EMLC", "implementation": "emlc.method", "options": {"look_ahead": 1}},
         "narrow": {"label": "Narrow", "implementation": "emlc.method", "datasets": ON_DATASET},
@@ -285,7 +287,10 @@ def made(profile: dict[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-UNSEEN = ("seeds_per_job", "cells_per_job", "checkpoint_minutes", "latency_seconds", "mirror", "loader_workers")
+UNSEEN = (
+    *("seeds_per_job", "cells_per_job", "methods.cross-entropy.cells_per_job"),
+    *("checkpoint_minutes", "latency_seconds", "mirror", "loader_workers"),
+)
 """Keys of how the work is done."""
 
 NUMBERS = ("runs", "probes", "encoders")
