@@ -149,7 +149,7 @@ rule view:
     log:
         "results/logs/views/{file}.log",
     wildcard_constraints:
-        file="|".join(map(re.escape, other_views(JOBS.pages))),
+        file="|".join(map(re.escape, other_views(JOBS.pages, JOBS.cells))),
     localrule: True
     params:
         source=lambda wildcards: JOBS.views[wildcards.file].source,

@@ -11,6 +11,7 @@ from pipelines.inject import make as make_task
 from pipelines.prepare import make as make_data
 from pipelines.profile.load import checked
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import all_runs
 from tests.tiny import TRAINING, tiny_profile
 
 DATA = {
@@ -47,4 +48,4 @@ def prepared_jobs(folder: Path, profile: dict[str, Any]) -> Jobs:
 
 def first_run(jobs: Jobs, method: str = "cross-entropy") -> Order:
     """The order of a method's first run."""
-    return jobs.steps.run(next(run for run in jobs.steps.all_runs() if run.method == method))
+    return jobs.steps.run(next(run for run in all_runs(jobs.profile) if run.method == method))

@@ -11,7 +11,7 @@ from pipelines.inject import make as make_task
 from pipelines.profile.load import checked
 from pipelines.train import train_cell
 from pipelines.workflow.jobs import Jobs
-from pipelines.workflow.steps import Run
+from pipelines.workflow.runs import Run, table_runs
 from tests.tiny import tiny_arrays, tiny_profile
 
 
@@ -35,7 +35,7 @@ def put_data(jobs: Jobs, arrays: Arrays) -> None:
 def train_all(jobs: Jobs) -> None:
     """Train every run of the profile's tables."""
     for name in jobs.profile.tables:
-        for cell in jobs.steps.cells_of(jobs.steps.table_runs(name)):
+        for cell in jobs.cells.of(table_runs(jobs.profile, name)):
             train_cell(cell, lambda: False)
 
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from emlc.records.store import Order, sound
 from pipelines.train import runs_of
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import table_runs
 
 
 def batches(jobs: Jobs) -> list[list[Order]]:
     """Return the runs of the tables that are to be trained, by the job that trains them."""
-    wanted = [run for table in jobs.profile.tables for run in jobs.steps.table_runs(table)]
-    to_do = ([order for order in runs_of(cell) if not sound(order)] for cell in jobs.steps.cells_of(wanted))
+    wanted = [run for table in jobs.profile.tables for run in table_runs(jobs.profile, table)]
+    to_do = ([order for order in runs_of(cell) if not sound(order)] for cell in jobs.cells.of(wanted))
     return [runs for runs in to_do if runs]
 
 

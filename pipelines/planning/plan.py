@@ -23,7 +23,7 @@ from pipelines.prepare import missing
 from pipelines.profile.load import title_of, used
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs, fetched
-from pipelines.workflow.steps import Run
+from pipelines.workflow.runs import Run, table_runs
 
 UNKNOWN = "unknown"
 
@@ -87,7 +87,7 @@ def plan(jobs: Jobs, times: Times) -> list[Item]:
         If a source, a model or a ``.dvc`` file does not exist.
     """
     names = used(jobs.profile)
-    wanted = [run for table in jobs.profile.tables for run in jobs.steps.table_runs(table)]
+    wanted = [run for table in jobs.profile.tables for run in table_runs(jobs.profile, table)]
     runs = {name: [run for run in wanted if run.dataset == name] for name in names}
     return [
         *_fetch_items(jobs),

@@ -17,7 +17,8 @@ from pipelines.machine.devices import open_device
 from pipelines.profile.budget import Budget, Candidate
 from pipelines.profile.model import MethodChange, MethodEntry, OnDataset, Profile, laid_over, said
 from pipelines.training.draws import draw_task, noise_file
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.runs import Run
+from pipelines.workflow.steps import Steps
 
 LAST_EPOCHS = 5
 CHANCE = 0.0

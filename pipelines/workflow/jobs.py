@@ -19,9 +19,11 @@ from emlc.records.store import SEAL, Order, issue, sound
 from pipelines.fetching.pointers import is_pointer
 from pipelines.profile.model import Profile
 from pipelines.profile.places import ROOT
+from pipelines.workflow.cells import Cells
 from pipelines.workflow.pages import Pages
 from pipelines.workflow.pins import target_of
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.runs import Run, ablation_runs, all_runs, figure_runs, gradient_runs, probed_runs, table_runs
+from pipelines.workflow.steps import Steps
 from pipelines.workflow.views import View, current, other_views, table_views
 
 
@@ -79,6 +81,11 @@ class Jobs:
         return Steps(self.profile, self.results)
 
     @cached_property
+    def cells(self) -> Cells:
+        """Which of the profile's runs share a process."""
+        return Cells(self.steps)
+
+    @cached_property
     def pages(self) -> Pages:
         """What the profile shows."""
         files = [os.path.relpath(file) for file in self.configfiles]
@@ -134,30 +141,29 @@ class Jobs:
     def _cells(self) -> list[Job]:
         reads: dict[str, dict[str, Order]] = {}
         files: dict[str, tuple[str, ...]] = {}
-        for run in self.steps.all_runs():
-            cell = self.steps.cells[self.steps.run(run).id]
+        for run in all_runs(self.profile):
+            cell = self.cells.by_run[self.steps.run(run).id]
             reads.setdefault(cell.id, {}).update({order.id: order for order in self._run_reads(run)})
             files[cell.id] = self._run_files(run)  # equal for all runs of a cell, which differ in their seeds alone
-        cells = {cell.id: cell for cell in self.steps.cells.values()}
-        return [Job(cell, tuple(reads[name].values()), files[name]) for name, cell in cells.items()]
+        return [Job(cell, tuple(reads[cell.id].values()), files[cell.id]) for cell in self.cells.all()]
 
     def _probes(self) -> list[Job]:
-        probed = self.steps.probed_runs()
+        probed = probed_runs(self.profile)
         return [Job(self.steps.probe(run), tuple(self._run_reads(run)), self._run_files(run)) for run in probed]
 
     def _pages(self) -> list[Job]:
         steps, pages, profile = self.steps, self.pages, self.profile
         jobs = []
         for name in profile.tables:
-            cells = tuple(steps.cells_of(steps.table_runs(name)))
+            cells = tuple(self.cells.of(table_runs(profile, name)))
             jobs += [Job(pages.table(name), cells, shows=True), Job(pages.curves(name), cells, shows=True)]
         for name in profile.figures:
-            runs = steps.figure_runs(name)
-            reads = steps.cells_of(runs) if name == "fig5" else [steps.probe(run) for run in runs]
+            runs = figure_runs(profile, name)
+            reads = self.cells.of(runs) if name == "fig5" else [steps.probe(run) for run in runs]
             jobs.append(Job(pages.figure(name), tuple(reads), shows=True))
         if profile.ablations:
-            probes = [steps.probe(run) for run in steps.gradient_runs()]
-            jobs.append(Job(pages.ablations(), (*steps.cells_of(steps.ablation_runs()), *probes), shows=True))
+            probes = [steps.probe(run) for run in gradient_runs(profile)]
+            jobs.append(Job(pages.ablations(), (*self.cells.of(ablation_runs(profile)), *probes), shows=True))
         if profile.timing:
             jobs.append(Job(pages.timing()))
         if profile.fidelity:
@@ -200,7 +206,7 @@ class Jobs:
     def views(self) -> dict[str, View]:
         """What lies in sight: file below ``results/`` -> where it comes from."""
         tables = (views for name in self.profile.tables for views in table_views(self.pages, name).items())
-        return dict(tables) | other_views(self.pages)
+        return dict(tables) | other_views(self.pages, self.cells)
 
     def is_current(self, name: str) -> bool:
         """Whether a file in sight is there and what the store holds."""
@@ -233,7 +239,7 @@ def fetched(profile: Profile, jobs: Jobs) -> dict[str, str]:
     labelled = dict.fromkeys(place.dataset for place in places if place.noise in HUMAN_KINDS)
     sources = [source for name in names for source in jobs.steps.dataset(name).pointers]
     sources += [str(profile.datasets[name].human_labels) for name in labelled]
-    sources += [source for source in map(jobs.steps.weights_of, jobs.steps.all_runs()) if source is not None]
+    sources += [source for source in map(jobs.steps.weights_of, all_runs(jobs.profile)) if source is not None]
     return {target_of(source): source for source in sources if is_pointer(source)}
 
 

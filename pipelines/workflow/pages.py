@@ -15,8 +15,9 @@ from emlc.records.store import Order
 from emlc.tasks.listed import REAL
 from pipelines.profile.model import Fidelity, Where
 from pipelines.profile.places import ROOT
+from pipelines.workflow.runs import Run, ablation_runs, figure_runs, gradient_runs, runs_at, table_runs
 from pipelines.workflow.sources import digest
-from pipelines.workflow.steps import Run, Steps, runs_at
+from pipelines.workflow.steps import Steps
 
 PUBLISHED = ("claims.yaml", "provenance.yaml", "table1.csv", "table2.csv", "elsewhere.csv", "timing.csv")
 """The paper's numbers and claims, in ``published/``."""
@@ -64,7 +65,7 @@ class Pages:
             "datasets": [{"title": dataset.title, "released": dataset.released} for dataset in datasets],
             "methods": [profile.methods[method].label for method in methods],
             "published": _published(table.published),
-            "runs": self._runs(self.steps.table_runs(name)),
+            "runs": self._runs(table_runs(self.steps.profile, name)),
         }
         return self._order("tables", "table", identity)
 
@@ -83,7 +84,7 @@ class Pages:
 
     def _curves_of(self, name: str) -> Order:
         columns = [self._place(column) for column in self.steps.profile.tables[name].columns]
-        identity = {"name": name, "columns": columns, "runs": self._runs(self.steps.table_runs(name))}
+        identity = {"name": name, "columns": columns, "runs": self._runs(table_runs(self.steps.profile, name))}
         return self._order("curves", "curves", identity)
 
     # Figures and ablations
@@ -91,7 +92,7 @@ class Pages:
     def figure(self, name: str) -> Order:
         """Return a figure of the paper: of probes, or (figure 5) of the runs' steps."""
         figure = self.steps.profile.figures[name]
-        runs = self.steps.figure_runs(name)
+        runs = figure_runs(self.steps.profile, name)
         identity = {"figure": name, "place": self._place(figure.column), "epochs": figure.epochs}
         identity |= {"runs": self._runs(runs)} if name == "fig5" else {"probes": self._probes(runs)}
         return self._order("figures", FIGURES[name], identity)
@@ -105,8 +106,8 @@ class Pages:
             "place": self._place(ablations.column),
             "selection": ablations.selection,
             "questions": [question.model_dump(mode="json") for question in ablations.questions],
-            "runs": self._runs(self.steps.ablation_runs()),
-            "probes": self._probes(self.steps.gradient_runs()),
+            "runs": self._runs(ablation_runs(self.steps.profile)),
+            "probes": self._probes(gradient_runs(self.steps.profile)),
         }
         return self._order("ablations", "ablations", identity)
 

@@ -4,11 +4,10 @@ Every function here returns an :class:`~emlc.records.store.Order`, whose identit
 is made from and the checksum of the code that makes it. Two profiles that ask for the same get the same order.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from emlc.data import Dataset, open_dataset
 from emlc.data.human import KINDS as HUMAN_KINDS
@@ -26,22 +25,11 @@ from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import IMAGENET, SIMCLR, Model, Profile, Where, said
 from pipelines.profile.places import ROOT
 from pipelines.workflow.pins import identified, pinned, pinned_matrix, target_of
+from pipelines.workflow.runs import Run
 from pipelines.workflow.sources import digest
-
-T = TypeVar("T")
 
 MAPPED = ("asym",)
 """Noise kinds that a data set's class map decides."""
-
-
-class Run(NamedTuple):
-    """One run of a profile, as the profile names it."""
-
-    method: str
-    dataset: str
-    noise: str
-    rate: float
-    seed: int
 
 
 class Draw(NamedTuple):
@@ -283,93 +271,7 @@ class Steps:
         starts = start_of(self.profile, run.method) == IMAGENET
         return self.profile.datasets[run.dataset].imagenet if starts else None
 
-    # Which runs
-
-    def table_runs(self, name: str) -> list[Run]:
-        """Return every run of a table: methods x columns x seeds."""
-        table = self.profile.tables[name]
-        return [
-            Run(method, column.dataset, column.noise, column.rate, seed)
-            for column in table.columns
-            for method in table.methods or tuple(self.profile.methods)
-            for seed in self.profile.seeds_of(name)
-        ]
-
-    def figure_runs(self, name: str) -> list[Run]:
-        """Return the runs that a figure shows."""
-        figure = self.profile.figures[name]
-        return runs_at(figure.column, figure.methods, figure.seeds)
-
-    def ablation_runs(self) -> list[Run]:
-        """Return the runs of the ablations."""
-        ablations = self.profile.ablations
-        return runs_at(ablations.column, self.ablation_methods(), ablations.seeds) if ablations else []
-
-    def ablation_methods(self) -> list[str]:
-        """Return every method and variant of the ablations, each once."""
-        questions = self.profile.ablations.questions if self.profile.ablations else ()
-        return list(dict.fromkeys(name for q in questions for name in (q.reference, *q.variants)))
-
-    def gradient_runs(self) -> list[Run]:
-        """Return the probed runs that tell how large the teacher's gradients are."""
-        ablations = self.profile.ablations
-        return runs_at(ablations.column, ablations.gradients, ablations.gradient_seeds) if ablations else []
-
-    def probed_runs(self) -> list[Run]:
-        """Return the runs that are trained once more under observation."""
-        figures = [name for name in ("fig1", "fig3", "fig4") if name in self.profile.figures]
-        return [*(run for name in figures for run in self.figure_runs(name)), *self.gradient_runs()]
-
-    def all_runs(self) -> list[Run]:
-        """Return every run of the profile, those of tables first, each once."""
-        tables = (run for name in self.profile.tables for run in self.table_runs(name))
-        drawn = self.figure_runs("fig5") if "fig5" in self.profile.figures else []
-        return list(dict.fromkeys([*tables, *drawn, *self.ablation_runs()]))
-
-    # Jobs
-
-    @cached_property
-    def cells(self) -> dict[str, Order]:
-        """The jobs that train the profile's runs: run id -> the cell that trains it, each run in one cell only.
-
-        Seeds of one place train in one process, `seeds_per_job` at a time, and so do `cells_per_job` such groups of one
-        method on one data set, the profile's number or the method's own. Those of the tables come first, each table's
-        own by themselves, so that a table trains nothing that only another one or a figure asks for.
-        """
-        cells: dict[str, Order] = {}
-        for (method, *_), alike in self._alike().items():
-            for chunks in _chunks(alike, self.profile.cells_per_job_of(method)):
-                orders = [order for chunk in chunks for order in chunk]
-                cells |= dict.fromkeys((order.id for order in orders), self._cell(orders))
-        return cells
-
-    def _alike(self) -> dict[tuple[Any, ...], list[Sequence[Order]]]:
-        """Return the groups of seeds that may share a process: those of a method, a data set and the same tables."""
-        tables: dict[str, tuple[str, ...]] = {}
-        for name in self.profile.tables:
-            for run in self.table_runs(name):
-                tables[self.run(run).id] = (*tables.get(self.run(run).id, ()), name)
-        places: dict[tuple[Any, ...], dict[str, Order]] = {}
-        for run in self.all_runs():
-            order = self.run(run)
-            places.setdefault((*run[:-1], tables.get(order.id)), {})[order.id] = order
-        alike: dict[tuple[Any, ...], list[Sequence[Order]]] = {}
-        seen: set[str] = set()
-        for (method, dataset, *_, asking), orders in places.items():
-            new = [order for order in orders.values() if order.id not in seen]
-            seen |= orders.keys()
-            alike.setdefault((method, dataset, asking), []).extend(_chunks(new, self.profile.seeds_per_job))
-        return alike
-
-    def _cell(self, orders: Sequence[Order]) -> Order:
-        minutes = self.profile.checkpoint_minutes
-        about = {"runs": [order.about for order in orders], "checkpoint_minutes": minutes}
-        return Order("cells", {"runs": [order.identity for order in orders]}, about, self.results)
-
-    def cells_of(self, wanted: Iterable[Run]) -> list[Order]:
-        """Return the jobs that train some runs, each once."""
-        found = {self.cells[self.run(run).id].id: self.cells[self.run(run).id] for run in wanted}
-        return list(found.values())
+    # Probes
 
     def probe(self, run: Run) -> Order:
         """Return a run trained once more under observation."""
@@ -382,19 +284,9 @@ class Steps:
         return Order("probes", identity, trained.about, self.results)
 
 
-def runs_at(where: Where, methods: Iterable[str], seeds: Iterable[int]) -> list[Run]:
-    """Return methods x seeds in one column."""
-    seeds = tuple(seeds)
-    return [Run(method, where.dataset, where.noise, where.rate, seed) for method in methods for seed in seeds]
-
-
 def pixels_of(dataset: Dataset) -> dict[str, Any]:
     """Return what a network sees of a data set's pixels."""
     facts = {"mean": list(dataset.mean), "std": list(dataset.std), "flips": dataset.flips}
     if not is_on_disk(dataset):
         return {**facts, "preprocessing": None}
     return {**facts, "preprocessing": {"name": dataset.preprocessing, "side": dataset.side, "size": dataset.size}}
-
-
-def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[first : first + size] for first in range(0, len(items), size)]

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from emlc.records.store import SEAL, Order
+from pipelines.workflow.cells import Cells
 from pipelines.workflow.pages import Pages
+from pipelines.workflow.runs import all_runs
 
 RUN_FILES = ("record.json", "history.csv", "steps.csv")
 
@@ -25,10 +27,10 @@ class View(NamedTuple):
     source: str
 
 
-def other_views(pages: Pages) -> dict[str, View]:
+def other_views(pages: Pages, cells: Cells) -> dict[str, View]:
     """Return what lies in sight beside the tables, by path below ``results/``, in a folder of the profile's name."""
     folder = pages.steps.profile.profile
-    return {f"{folder}/{name}": view for name, view in [*_page_views(pages), *_run_views(pages)]}
+    return {f"{folder}/{name}": view for name, view in [*_page_views(pages), *_run_views(cells)]}
 
 
 def table_views(pages: Pages, name: str) -> dict[str, View]:
@@ -70,11 +72,11 @@ def _page_views(pages: Pages) -> Iterator[tuple[str, View]]:
     yield "report.html", _view(pages.report(), "report.html")
 
 
-def _run_views(pages: Pages) -> Iterator[tuple[str, View]]:
-    steps = pages.steps
-    for run in steps.all_runs():
+def _run_views(cells: Cells) -> Iterator[tuple[str, View]]:
+    steps = cells.steps
+    for run in all_runs(steps.profile):
         order = steps.run(run)
-        seal = (steps.cells[order.id].folder / SEAL).as_posix()
+        seal = (cells.by_run[order.id].folder / SEAL).as_posix()
         place = f"runs/{run.dataset}/{run.noise}-{run.rate}/{run.method}/seed{run.seed}"
         yield from ((f"{place}/{file}", View(seal, (order.folder / file).as_posix())) for file in RUN_FILES)
 

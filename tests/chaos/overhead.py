@@ -13,7 +13,7 @@ from pipelines.machine.work import fulfil
 from pipelines.profile.load import load_profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs
-from pipelines.workflow.steps import Run
+from pipelines.workflow.runs import Run
 
 PAIRS = 7
 NEVER = 1e6

@@ -94,7 +94,7 @@ class Place:
 
     def train(self, method: str) -> Step:
         """The step that trains a method on all seeds."""
-        return Step("pipelines.train", self.jobs.steps.cells[self.run(method, SEEDS[0]).id])
+        return Step("pipelines.train", self.jobs.cells.by_run[self.run(method, SEEDS[0]).id])
 
     def tabulate(self) -> Step:
         """The step that makes the table."""

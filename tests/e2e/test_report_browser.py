@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.workflow.runs import all_runs
 from tests.pipelines.records import write_run
 from tests.pipelines.report_results import TABLES, page_jobs, show, write_page, write_results
 
@@ -138,7 +139,7 @@ def test_no_cell_of_a_table_is_cut(browser, tmp_path, width):
     """Five columns, as Table 1 has, each with its published number."""
     columns = [*WIDE, {"dataset": "digits", "noise": "asym", "rate": 0.4}]
     jobs = page_jobs(tmp_path, tables={"table1": {**TABLES["table1"], "columns": columns}}, figures={}, timing=None)
-    for run in jobs.steps.all_runs():
+    for run in all_runs(jobs.profile):
         write_run(jobs.steps, run, [10.0, 81.23 + run.seed])
     show(jobs)
     context = browser.new_context(viewport={"width": width, "height": 900})

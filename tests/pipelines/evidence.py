@@ -7,7 +7,7 @@ from pipelines import probe
 from pipelines.evidence.probes import PROBE, Probe, load_probe
 from pipelines.train import train_cell
 from pipelines.workflow.jobs import Jobs
-from pipelines.workflow.steps import Run
+from pipelines.workflow.runs import Run
 from tests.pipelines.records import made
 from tests.stores import tiny_jobs
 

@@ -6,7 +6,8 @@ from emlc.judging.cells import Cell
 from pipelines.evidence.cells import recipe_of
 from pipelines.profile.load import title_of
 from pipelines.profile.model import Profile
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.runs import Run
+from pipelines.workflow.steps import Steps
 
 CLASSES = {"cifar10": 10, "cifar100": 100}
 

@@ -8,7 +8,8 @@ from emlc.records.artefacts import write_text
 from emlc.records.record import COMPLETED, FAILED, files_digests, scores, write_record
 from emlc.records.store import Order, filling
 from pipelines.train import HISTORIES, as_csv
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.runs import Run
+from pipelines.workflow.steps import Steps
 
 SHA256 = "0123456789abcdef" * 4
 NAMES = ("profile", "protocol", "method", "label", "dataset", "title", "noise", "rate", "seed")

@@ -9,7 +9,7 @@ from pipelines.profile.load import checked
 from pipelines.report import make as make_page
 from pipelines.table import make as make_table
 from pipelines.workflow.jobs import Jobs
-from pipelines.workflow.steps import Run
+from pipelines.workflow.runs import Run
 from tests.pipelines.records import made, write_run
 from tests.tiny import tiny_profile
 

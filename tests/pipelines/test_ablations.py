@@ -9,6 +9,7 @@ from emlc.tasks.draw import load_task
 from pipelines.ablations import accuracies, gradients, make, page, tabulate
 from pipelines.evidence.probes import probed
 from pipelines.evidence.records import shown
+from pipelines.workflow.runs import ablation_runs
 from tests.pipelines.evidence import ABLATIONS, evidence_jobs, probe_of, run_of
 from tests.pipelines.records import made, write_run
 
@@ -47,7 +48,7 @@ def test_a_variant_s_split_is_that_of_its_task(trained, records):
 def test_differences_pair_the_seeds_that_both_completed(tmp_path):
     jobs = evidence_jobs(tmp_path)
     scores = {"emlc-k5": (50.0, 60.0), "overlap": ("RuntimeError: no memory", 61.5)}
-    for run in jobs.steps.ablation_runs():
+    for run in ablation_runs(jobs.profile):
         score = scores.get(run.method, ("RuntimeError: no memory",) * 2)[run.seed]
         write_run(jobs.steps, run, score if isinstance(score, str) else [score])
     order = jobs.pages.ablations()

@@ -11,6 +11,7 @@ from pipelines.evidence.cells import as_csv, as_metrics
 from pipelines.profile.load import checked
 from pipelines.table import make
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import table_runs
 from tests.pipelines.records import made, write_run
 from tests.tiny import tiny_profile
 
@@ -26,7 +27,7 @@ def jobs_of(folder, **changes):
 
 def with_runs(folder, scores=SCORES, **changes):
     jobs = jobs_of(folder, **changes)
-    for run in jobs.steps.table_runs("table1"):
+    for run in table_runs(jobs.profile, "table1"):
         write_run(jobs.steps, run, scores[run.method][run.seed])
     return jobs
 
@@ -133,7 +134,7 @@ def test_the_same_bytes_every_time_and_no_name_of_the_place(tmp_path):
 
 def test_a_missing_or_edited_record_is_refused_by_name(tmp_path):
     jobs = with_runs(tmp_path)
-    order = jobs.steps.run(jobs.steps.table_runs("table1")[0])
+    order = jobs.steps.run(table_runs(jobs.profile, "table1")[0])
     record = order.folder / "record.json"
     record.write_text(record.read_text().replace("50.0", "99.0"))
     with pytest.raises(SuiteError, match=f"{record} was changed; delete {order.folder} and start the workflow again"):

@@ -10,6 +10,7 @@ from pipelines.curves import curves, draw, make, means
 from pipelines.evidence.records import shown
 from pipelines.profile.load import checked
 from pipelines.workflow.pages import Pages
+from pipelines.workflow.runs import all_runs
 from pipelines.workflow.steps import Steps
 from tests.pipelines.records import made, write_run
 from tests.tiny import tiny_profile
@@ -39,7 +40,7 @@ def curves_of(folder, score, columns=(COLUMN,), **changes):
     table = {"title": "Table 1", "columns": list(columns)}
     profile = checked(tiny_profile(methods=METHODS, seeds=[0, 1], tables={"table1": table}, **changes))
     steps = Steps(profile, folder / "results")
-    for run in steps.all_runs():
+    for run in all_runs(steps.profile):
         write_run(steps, run, score(run))
     return Pages(steps).curves("table1")
 

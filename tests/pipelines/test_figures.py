@@ -11,6 +11,7 @@ from emlc.records.errors import SuiteError
 from emlc.records.store import Order
 from pipelines import corrections, embeddings, objective, recovery
 from pipelines.evidence.records import shown
+from pipelines.workflow.runs import figure_runs
 from tests.pipelines.evidence import METHODS, evidence_jobs, probe_of, run_of
 from tests.pipelines.records import write_run
 
@@ -118,7 +119,7 @@ def test_methods_are_called_as_the_profile_calls_them_now(trained):
 def test_failed_runs_are_left_out_and_the_caption_counts_the_others(tmp_path):
     jobs = evidence_jobs(tmp_path)
     steps = [{"step": 0, "epoch": 0, "meta_objective": 2.0}]
-    for run in jobs.steps.figure_runs("fig5"):
+    for run in figure_runs(jobs.profile, "fig5"):
         write_run(jobs.steps, run, "RuntimeError: no memory" if run.seed else [10.0], steps)
     order = jobs.pages.figure("fig5")
     tidy = objective.objectives(shown(order), 1)
@@ -128,7 +129,7 @@ def test_failed_runs_are_left_out_and_the_caption_counts_the_others(tmp_path):
 
 def test_edited_steps_are_refused(tmp_path):
     jobs = evidence_jobs(tmp_path)
-    for run in jobs.steps.figure_runs("fig5"):
+    for run in figure_runs(jobs.profile, "fig5"):
         write_run(jobs.steps, run, [10.0], [{"step": 0, "epoch": 0, "meta_objective": 2.0}])
     (jobs.steps.run(run_of("mlc", 1)).folder / "steps.csv").write_text("step,epoch,meta_objective\n0,0,1.0\n")
     with pytest.raises(SuiteError, match=r"steps\.csv was changed"):

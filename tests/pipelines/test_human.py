@@ -13,6 +13,7 @@ from pipelines.planning.plan import Times, plan
 from pipelines.profile.load import checked, load_profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import table_runs
 from tests.fixtures import write_cifar_archive, write_human_labels, write_pointer
 from tests.tiny import tiny_profile
 
@@ -43,7 +44,7 @@ def test_every_seed_has_the_same_labels_and_another_clean_set(jobs):
     fulfil(order, human.make)
     labels = load_human_labels(order.folder / "labels.npz")
     tasks = []
-    for run in jobs.steps.table_runs("table1")[:2]:
+    for run in table_runs(jobs.profile, "table1")[:2]:
         fulfil(jobs.steps.task_of(run), inject.make)
         tasks.append(load_task(jobs.steps.task_of(run).folder / "task.npz"))
     for task in tasks:
@@ -54,7 +55,7 @@ def test_every_seed_has_the_same_labels_and_another_clean_set(jobs):
 
 
 def test_a_task_without_the_labels_is_refused(jobs):
-    order = jobs.steps.task_of(jobs.steps.table_runs("table1")[0])
+    order = jobs.steps.task_of(table_runs(jobs.profile, "table1")[0])
     with pytest.raises(SuiteError, match="is not there, or not whole"):
         fulfil(order, inject.make)
     assert not order.folder.exists()

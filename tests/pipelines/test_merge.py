@@ -11,7 +11,8 @@ from emlc.records.record import read_record, seal
 from emlc.records.store import SEAL, Order, filling, sound
 from pipelines.merge import main, merge
 from pipelines.profile.load import checked
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.runs import Run
+from pipelines.workflow.steps import Steps
 from tests.pipelines.records import write_run
 from tests.tiny import tiny_profile
 

@@ -11,6 +11,7 @@ from pipelines.profile.load import checked
 from pipelines.profile.places import ROOT
 from pipelines.training.trials import hold_out
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import all_runs
 from tests.tiny import tiny_profile
 
 FLIPS = 0.75 * np.eye(10) + 0.25 * np.roll(np.eye(10), 1, axis=1)
@@ -63,7 +64,7 @@ def test_a_matrix_is_part_of_the_identity_by_its_bytes(tmp_path):
     def ids(matrix, name):
         np.save(tmp_path / name, matrix)
         steps = jobs_of(tmp_path, "matrix", 0.25, noise_matrix=str(tmp_path / name)).steps
-        return {steps.run(run).id for run in steps.all_runs()}
+        return {steps.run(run).id for run in all_runs(steps.profile)}
 
     first = ids(FLIPS, "flips.npy")
     assert ids(FLIPS, "same.npy") == first

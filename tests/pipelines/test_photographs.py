@@ -23,6 +23,7 @@ from pipelines.profile.load import checked
 from pipelines.profile.places import ROOT
 from pipelines.training.runs import execute, opened
 from pipelines.workflow.jobs import Jobs, fetched
+from pipelines.workflow.runs import all_runs
 from tests.emlc.data.small_clothing1m import BROKEN, TRUNCATED, key_of, write_clothing1m
 from tests.photographs import WAY, clothing1m_profile, first_run, prepared_jobs
 from tests.tiny import tiny_profile
@@ -176,7 +177,7 @@ def test_noise_is_real_where_data_bring_it_and_nowhere_else(copy):
 
 
 def test_what_needs_true_labels_is_not_known(jobs, tmp_path):
-    found = probe.observe(jobs.steps.probe(next(run for run in jobs.steps.all_runs() if run.method == "emlc-k5")))
+    found = probe.observe(jobs.steps.probe(next(run for run in all_runs(jobs.profile) if run.method == "emlc-k5")))
     assert {row["recovery"] for row in found.epochs} == {None}
     assert found.arrays["soft_labels"].shape == (120, 14)
     assert np.isnan(recovery.given_right(found.arrays))

@@ -24,6 +24,7 @@ from pipelines.profile.load import checked, dataset_options, load_profile
 from pipelines.profile.places import ROOT
 from pipelines.train import train_run
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import table_runs
 from tests.fixtures import write_pointer
 from tests.pipelines.records import content_of, made, write_run
 from tests.stores import tiny_jobs, write_order
@@ -51,7 +52,7 @@ def items_of(jobs, times=None, device=GPU):
 
 
 def run_of(jobs, method):
-    return next(run for run in jobs.steps.table_runs("table1") if run.method == method)
+    return next(run for run in table_runs(jobs.profile, "table1") if run.method == method)
 
 
 def write_record_of(folder, order, seconds, device=GPU, **changes):

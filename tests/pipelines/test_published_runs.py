@@ -20,7 +20,7 @@ from pipelines.profile.load import checked, load_profile
 from pipelines.profile.places import ROOT
 from pipelines.train import train_run
 from pipelines.workflow.jobs import Jobs
-from pipelines.workflow.steps import Run
+from pipelines.workflow.runs import Run
 from tests.stores import write_order
 
 PUBLISHED = load_profile([ROOT / "config" / "published.yaml"])

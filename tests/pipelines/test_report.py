@@ -14,6 +14,7 @@ from emlc.records.errors import SuiteError
 from pipelines.page.accuracies import as_markdown, read_table
 from pipelines.profile.places import ROOT
 from pipelines.report import context, make, render
+from pipelines.workflow.runs import table_runs
 from tests.pipelines.records import made as made_by
 from tests.pipelines.report_results import METHODS, SCORES, SYM, TABLES, page_jobs, write_page, write_results
 
@@ -191,7 +192,7 @@ def test_a_cell_opens_to_its_seeds_and_records(made, page):
     assert [row[:3] for row in rows] == [[str(s), f"{x:.2f}", "2 of 2"] for s, x in enumerate(SCORES["clean"])]
     steps = made[0].steps
     for seed, row in enumerate(rows):
-        (run,) = [run for run in steps.table_runs("table1") if run.method == "clean" and run.seed == seed]
+        (run,) = [run for run in table_runs(steps.profile, "table1") if run.method == "clean" and run.seed == seed]
         path = steps.run(run).folder / "record.json"
         assert f"results/runs/{path.parent.name}/record.json" in row[-1]
         assert f"sha256 {json.loads(path.read_text())['sha256'][:12]}" in row[-1]
@@ -287,7 +288,7 @@ def test_a_renamed_method_keeps_its_records(tmp_path):
     seeds = {row["method"]: row["cells"][0]["seeds"] for row in section["rows"]}
     assert [len(seeds[method]) for method in ("Cross-Entropy", "MLC (ours)", "MLC")] == [3, 3, 0]
     places = [seed["record"] for seed in seeds["MLC (ours)"]]
-    renamed = [run for run in first.steps.table_runs("table1") if run.method == "mlc"]
+    renamed = [run for run in table_runs(first.steps.profile, "table1") if run.method == "mlc"]
     assert places == [f"results/runs/{first.steps.run(run).id}/record.json" for run in renamed]
 
 

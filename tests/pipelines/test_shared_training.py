@@ -25,7 +25,7 @@ def shared_jobs(folder, **training):
 
 
 def document(jobs):
-    return str(write_order(jobs.steps.cells[run_at(jobs, "emlc").id]))
+    return str(write_order(jobs.cells.by_run[run_at(jobs, "emlc").id]))
 
 
 def start(jobs, *program):

@@ -11,6 +11,7 @@ from pipelines.inject import make as make_task
 from pipelines.profile.load import checked, load_profile
 from pipelines.splits import COLUMNS, as_csv, as_markdown, audit, make, papers_data
 from pipelines.workflow.pages import Pages
+from pipelines.workflow.runs import all_runs
 from pipelines.workflow.steps import Steps
 from tests.pipelines.records import made
 from tests.stores import tiny_jobs
@@ -41,7 +42,7 @@ def lines(order):
 
 def test_every_count_is_that_of_the_task(order, lines, jobs):
     assert len(lines) == 2 * len(TABLE["columns"]) * 2
-    runs = {jobs.steps.task_of(run).id for run in jobs.steps.all_runs()}
+    runs = {jobs.steps.task_of(run).id for run in all_runs(jobs.profile)}
     assert runs == {entry["task"] for entry in order.identity["tasks"] if entry["protocol"] == "paper"}
     for line, entry in zip(lines, order.identity["tasks"], strict=True):
         task = load_task(order.beside("tasks", entry["task"]) / "task.npz")

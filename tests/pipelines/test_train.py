@@ -44,7 +44,7 @@ def finished(request, tmp_path_factory):
 
 def start(jobs, method, seed=0):
     """Run the step on the cell that trains a run."""
-    return train.main([str(write_order(jobs.steps.cells[run_at(jobs, method, seed).id]))])
+    return train.main([str(write_order(jobs.cells.by_run[run_at(jobs, method, seed).id]))])
 
 
 def record_of(jobs, method, seed=0):
@@ -242,7 +242,7 @@ def test_a_checkpoint_of_another_run_is_useless(jobs, signal_in_step, caplog):
 
 
 def test_a_run_that_diverges_fails_by_name_and_leaves_a_record(jobs):
-    argv = [str(write_order(jobs.steps.cells[run_at(jobs, "diverging").id]))]
+    argv = [str(write_order(jobs.cells.by_run[run_at(jobs, "diverging").id]))]
     command = [sys.executable, "-m", "pipelines.train", *argv]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0  # its record tells
@@ -277,7 +277,7 @@ def test_bad_input_is_one_line_and_writes_nothing(jobs, tmp_path):
 
 
 def edited(jobs):
-    order = jobs.steps.cells[run_at(jobs, "cross-entropy").id]
+    order = jobs.cells.by_run[run_at(jobs, "cross-entropy").id]
     (first, *others) = order.identity["runs"]
     identity = {"runs": [{**first, "crop_padding": 3}, *others]}
     write_json(order.file, {**order.document, "identity": identity})

@@ -25,6 +25,7 @@ from pipelines.planning.rates import CPU_FLOPS, GPU_FLOPS, KERNEL_SECONDS, Measu
 from pipelines.profile.load import checked, load_profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import table_runs
 from tests.tiny import TRAINING, tiny_profile
 
 IMAGES = Images(training=1200, test=300, side=8)
@@ -47,7 +48,7 @@ def jobs_of(tmp_path, **training):
 
 
 def identity_of(jobs, method):
-    return next(jobs.steps.run(run) for run in jobs.steps.table_runs("table1") if run.method == method).identity
+    return next(jobs.steps.run(run) for run in table_runs(jobs.profile, "table1") if run.method == method).identity
 
 
 def flops_of(jobs, method, images=IMAGES, **scale):
@@ -169,7 +170,7 @@ def test_a_device_computes_while_the_host_starts_what_comes_next():
 
 def test_clocks_divide_or_time_and_share_the_start_of_a_process(tmp_path):
     jobs = jobs_of(tmp_path)
-    order = next(jobs.steps.run(run) for run in jobs.steps.table_runs("table1") if run.method == "cross-entropy")
+    order = next(jobs.steps.run(run) for run in table_runs(jobs.profile, "table1") if run.method == "cross-entropy")
     work = run_work(order.identity, IMAGES)
     known = [Measured("NVIDIA H100", "float32", Rate(1e9, 0.0, "measured"))]
     there = Clock("NVIDIA H100", on_gpu=True, at_hand=False, measured=known, seeds_per_job=5).run(order, IMAGES)
@@ -201,7 +202,7 @@ def test_images_are_those_of_the_data_sets():
 def test_images_are_looked_at_no_smaller_than_the_network_can_halve_them(tmp_path, name):
     """Those that are one pixel before the last stage make it count too much."""
     jobs, images = jobs_of(tmp_path), Images(training=1200, test=0, side=64)
-    first = next(jobs.steps.run(run) for run in jobs.steps.table_runs("table1") if run.method == "cross-entropy")
+    first = next(jobs.steps.run(run) for run in table_runs(jobs.profile, "table1") if run.method == "cross-entropy")
     order = replace(first, identity={**first.identity, "model": {"name": name, "width": 16}})
     clock = Clock("GPU", on_gpu=True, at_hand=False, measured=[Measured("GPU", "float32", Rate(1.0, 0.0, "one"))])
     direct = run_work(order.identity, images, scale=Scale(4, 64)).pixels

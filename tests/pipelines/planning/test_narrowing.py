@@ -10,6 +10,7 @@ from pipelines.planning.disk import Images
 from pipelines.planning.narrowing import counted, narrowed
 from pipelines.profile.load import checked
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import table_runs
 from tests.tiny import tiny_profile
 
 IMAGES = Images(training=1200, test=300, side=8)
@@ -34,7 +35,7 @@ def jobs(tmp_path_factory):
 
 
 def identity_of(jobs, method):
-    return next(jobs.steps.run(run) for run in jobs.steps.table_runs("table1") if run.method == method).identity
+    return next(jobs.steps.run(run) for run in table_runs(jobs.profile, "table1") if run.method == method).identity
 
 
 def test_a_cross_entropy_run_is_counted_to_the_operation(jobs):

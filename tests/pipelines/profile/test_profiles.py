@@ -23,6 +23,7 @@ from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import said
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import figure_runs, table_runs
 from pipelines.workflow.steps import Steps
 from tests.fixtures import shared_file, torch_reads
 
@@ -50,7 +51,7 @@ def test_rows_and_columns_are_those_of_the_paper(paper):
     titles = {name: open_dataset(name, dataset_options(paper, name)).title for name in paper.datasets}
     columns = [(titles[column.dataset], column.noise, column.rate) for column in paper.tables["table1"].columns]
     assert columns == [*dict.fromkeys((cell.dataset, *cell.noise) for cell in cells)]
-    assert len(Steps(paper).table_runs("table1")) == 9 * 9 * 5
+    assert len(table_runs(paper, "table1")) == 9 * 9 * 5
 
 
 def test_recipe_of_section_4_1(paper):
@@ -260,13 +261,13 @@ def test_figures_can_be_asked_of_table_2_s_column_and_share_its_runs(name):
     content = read_yaml(EMBEDDED) | {"figures": {name: figure}}
     jobs = Jobs(checked(content))
     assert jobs.pages.figure(name).identity["place"]["dataset"] == "Clothes (Fashion-MNIST, part)"
-    tables = {jobs.steps.run(run).id for run in jobs.steps.table_runs("table2")}
-    assert {jobs.steps.run(run).id for run in jobs.steps.figure_runs(name)} <= tables
+    tables = {jobs.steps.run(run).id for run in table_runs(jobs.profile, "table2")}
+    assert {jobs.steps.run(run).id for run in figure_runs(jobs.profile, name)} <= tables
 
 
 def test_table_1_of_the_embedded_profile_runs_nothing_of_table_2():
     steps = Steps(load_profile([EMBEDDED]))
-    first, second = ({steps.run(run).id for run in steps.table_runs(name)} for name in ("table1", "table2"))
+    first, second = ({steps.run(run).id for run in table_runs(steps.profile, name)} for name in ("table1", "table2"))
     assert (len(first), len(second)) == (10 * 5 * 5, 19 * 3)
     assert not first & second
 

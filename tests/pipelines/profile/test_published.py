@@ -8,7 +8,8 @@ from emlc.judging.recipes import differences, read_recipes, recipe_of
 from emlc.models import MODELS
 from pipelines.profile.load import load_profile, start_of
 from pipelines.profile.places import ROOT
-from pipelines.workflow.steps import Run, Steps
+from pipelines.workflow.runs import Run
+from pipelines.workflow.steps import Steps
 from tests.pipelines.recipes import CLASSES, run_of, told_of
 
 CONFIG = ROOT / "config"

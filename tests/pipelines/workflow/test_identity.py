@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipelines.profile.load import checked
 from pipelines.profile.model import Profile
 from pipelines.workflow.jobs import Jobs
+from pipelines.workflow.runs import all_runs
 from tests.tiny import tiny_profile
 
 INERT = {
@@ -283,7 +284,7 @@ def made(profile: dict[str, Any]) -> dict[str, set[str]]:
     """Ids by kind of artefact of all that the profile asks for."""
     jobs = Jobs(checked(profile))
     found = {kind: set(by_id) for kind, by_id in jobs.by_kind.items()}
-    found["runs"] = {jobs.steps.run(run).id for run in (*jobs.steps.all_runs(), jobs.pages.fidelity_run())}
+    found["runs"] = {jobs.steps.run(run).id for run in (*all_runs(jobs.profile), jobs.pages.fidelity_run())}
     return found
 
 
@@ -408,4 +409,4 @@ def test_two_profiles_that_ask_for_the_same_share_their_runs():
     renamed |= {"figures": {}, "tables": {"table2": {"title": "T", "columns": FULL["tables"]["table1"]["columns"]}}}
     renamed = {key: value for key, value in renamed.items() if key not in ("timing", "fidelity", "ablations")}
     jobs = Jobs(checked(renamed))
-    assert {jobs.steps.run(run).id for run in jobs.steps.all_runs()} < made(FULL)["runs"]
+    assert {jobs.steps.run(run).id for run in all_runs(jobs.profile)} < made(FULL)["runs"]
