@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from emlc.judging.cells import Cell, noise_name, read_published
 from emlc.judging.ledger.claims import Claim
+from emlc.judging.ledger.csv_files import CsvFiles
 from emlc.judging.ledger.evidence import (
     Functions,
     defects_function,
     elsewhere_function,
-    file_functions,
     no_numbers,
     on_dataset,
     table_functions,
@@ -62,12 +62,12 @@ def read_paper(folder: Path) -> Paper:
         If a file cannot be read.
     """
     tables = {name: read_published(folder / f"{name}.csv") for name in PAPERS_TABLES}
-    files = file_functions(
-        {path.name: path for path in folder.glob("*.csv")}, "the paper prints no number of this kind"
-    )
+    files = CsvFiles({path.name: path for path in folder.glob("*.csv")}, "the paper prints no number of this kind")
     elsewhere = elsewhere_function(read_published(folder / "elsewhere.csv"))
     cells = [cell for table in tables.values() for cell in table]
-    return Paper(tables, files, elsewhere, defects_function(read_provenance(folder / "provenance.yaml"), cells))
+    return Paper(
+        tables, files.functions(), elsewhere, defects_function(read_provenance(folder / "provenance.yaml"), cells)
+    )
 
 
 class StandIn(NamedTuple):
@@ -111,7 +111,7 @@ class Numbers:
     @cached_property
     def files(self) -> Functions:
         """The functions that read the measured files."""
-        return file_functions(self.own.files, "{file} was not made")
+        return CsvFiles(self.own.files, "{file} was not made").functions()
 
     def of_the_paper(self) -> Functions:
         """Return what expressions read on the published side."""

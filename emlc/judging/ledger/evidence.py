@@ -1,11 +1,7 @@
 """The numbers that claims are about, under the names that their expressions use: the paper's or those of records."""
 
-import csv
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from emlc.judging.cells import Cell, noise_name
@@ -90,64 +86,6 @@ def defects_function(provenance: Sequence[Defect], printed: Sequence[Cell]) -> F
     return {"defects": defects}
 
 
-def file_functions(files: Mapping[str, Path], absent: str) -> Functions:
-    """Return the functions that read CSV files.
-
-    Parameters
-    ----------
-    files : mapping of str to Path
-        By their names, e.g. ``figures/fig1.csv``; expressions leave the suffix out.
-    absent : str
-        Says in a message what it means that there is no such file, which it calls ``{file}``.
-
-    Returns
-    -------
-    mapping of str to callable
-        ``value(file, column, **where)``: the one number in the rows that fit all of `where`.
-        ``average(file, column, **where)`` and ``least(file, column, **where)``: the mean over these rows, and the
-        smallest. ``last(file, column, by, **where)``: the same over
-        those of them in which the column `by`, e.g. ``epoch``, is largest.
-    """
-
-    def chosen(file: str, column: str, where: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
-        rows = [row for row in _rows(files, file, absent) if all(_fits(row, key, part) for key, part in where.items())]
-        what = f"{file}.csv, {', '.join([column, *(f'{key} {part}' for key, part in where.items())])}"
-        rows = [row for row in rows if is_number(row.get(column))]
-        if not rows:
-            raise MissingNumberError(f"no number for {what}")
-        return rows, what
-
-    def value(file: str, column: str, **where: Any) -> Reading:
-        rows, what = chosen(file, column, where)
-        numbers = {float(row[column]) for row in rows}
-        if len(numbers) > 1:
-            raise MissingNumberError(f"{len(rows)} different rows for {what}")
-        return Reading(numbers.pop(), what)
-
-    def average(file: str, column: str, **where: Any) -> Reading:
-        rows, what = chosen(file, column, where)
-        return _average([float(row[column]) for row in rows], what)
-
-    def least(file: str, column: str, **where: Any) -> Reading:
-        rows, what = chosen(file, column, where)
-        smallest = min(float(row[column]) for row in rows)
-        return Reading(smallest, f"least {what}", f"{smallest:.4g}, n = {len(rows)}")
-
-    def last(file: str, column: str, by: str, **where: Any) -> Reading:
-        rows, what = chosen(file, column, where)
-        if not all(is_number(row.get(by)) for row in rows):
-            raise MissingNumberError(f"no column of numbers {by} for {what}")
-        end = max(float(row[by]) for row in rows)
-        return _average([float(row[column]) for row in rows if float(row[by]) == end], f"{what}, {by} {end:g}")
-
-    return {"value": value, "average": average, "least": least, "last": last}
-
-
-def _average(numbers: Sequence[float], what: str) -> Reading:
-    mean = math.fsum(numbers) / len(numbers)
-    return Reading(mean, what, f"{mean:.4g}, n = {len(numbers)}")
-
-
 def no_numbers(names: Iterable[str], why: str) -> Functions:
     """Return functions of these names that all say why there is no number."""
 
@@ -178,33 +116,3 @@ def _reading(cell: Cell, text: str) -> Reading:
         raise MissingNumberError(f"no number for {text}")
     shown = f"{cell.mean:.2f}" + ("" if cell.std is None else f" ± {cell.std:.2f}")
     return Reading(cell.mean, text, shown, cell.by_seed)
-
-
-def _rows(files: Mapping[str, Path], file: str, absent: str) -> list[dict[str, str]]:
-    if not re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_]+)?", file):
-        raise SuiteError(f"{file!r} is no name of a file of numbers: lower case letters, digits, one slash at most")
-    name = f"{file}.csv"
-    if name not in files:
-        raise MissingNumberError(absent.format(file=name.rpartition("/")[2]))
-    path = files[name]
-    try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            return list(csv.DictReader(handle))
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise SuiteError(f"cannot read {path}: {error}") from error
-
-
-def _fits(row: Mapping[str, str], key: str, wanted: Any) -> bool:
-    text = row.get(key) or ""
-    if isinstance(wanted, str):
-        return text == wanted
-    return is_number(text) and float(text) == wanted
-
-
-def is_number(text: str | None) -> bool:
-    """Whether a value of a CSV file is a number."""
-    try:
-        float(text or "")
-    except ValueError:
-        return False
-    return True

@@ -5,10 +5,10 @@ import yaml
 
 from emlc.judging.cells import Cell
 from emlc.judging.ledger.claims import judge, judge_remark
+from emlc.judging.ledger.csv_files import CsvFiles
 from emlc.judging.ledger.evidence import (
     defects_function,
     elsewhere_function,
-    file_functions,
     no_numbers,
     on_dataset,
     table_functions,
@@ -111,7 +111,7 @@ def test_numbers_of_files(tmp_path):
     path = tmp_path / "numbers.csv"
     path.write_text("method,epoch,loss,note\nMLC,0,3,x\nMLC,1,1,x\nMLC,1,2,x\nEMLC,1,,x\n")
     (tmp_path / "fig6.csv").write_text("loss\n1\n")
-    read = file_functions({"figures/fig5.csv": path}, "{file} was not made")
+    read = CsvFiles({"figures/fig5.csv": path}, "{file} was not made").functions()
     assert read["value"]("figures/fig5", "loss", method="MLC", epoch=0).value == 3
     assert read["average"]("figures/fig5", "loss", method="MLC").value == 2
     assert read["least"]("figures/fig5", "loss", method="MLC").value == 1
