@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from emlc.data import open_dataset
 from emlc.records.errors import SuiteError
 from pipelines.fetching.pointers import is_pointer, read_pointer
-from pipelines.profile.load import dataset_options
+from pipelines.profile.derived import dataset_options
 from pipelines.profile.model import Profile
 
 KEY = 60

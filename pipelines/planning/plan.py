@@ -20,7 +20,7 @@ from pipelines.planning.clock import Clock
 from pipelines.planning.disk import dataset_sizes, encoder_bytes, images_of, run_bytes, source_bytes
 from pipelines.planning.hours import pretraining_key, run_key
 from pipelines.prepare import missing
-from pipelines.profile.load import title_of, used
+from pipelines.profile.derived import title_of, used
 from pipelines.profile.places import ROOT
 from pipelines.workflow.jobs import Jobs, fetched
 from pipelines.workflow.runs import Run, table_runs

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from emlc.records.errors import SuiteError
-from pipelines.profile.load import told
+from pipelines.profile.checks import told
 from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import Block, Name, Profile, Seeds, TableName, TrainingChange, Where, Whole
 

@@ -20,7 +20,7 @@ from emlc.records.store import Order
 from emlc.tasks.listed import REAL
 from emlc.tasks.splits import LISTED
 from emlc.tasks.task import GIVEN
-from pipelines.profile.load import dataset_options, start_of
+from pipelines.profile.derived import dataset_options, start_of
 from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import IMAGENET, SIMCLR, Model, Profile, Where, said
 from pipelines.profile.places import ROOT

@@ -4,7 +4,7 @@ from typing import Any
 
 from emlc.judging.cells import Cell
 from pipelines.evidence.cells import recipe_of
-from pipelines.profile.load import title_of
+from pipelines.profile.derived import title_of
 from pipelines.profile.model import Profile
 from pipelines.workflow.runs import Run
 from pipelines.workflow.steps import Steps

@@ -20,7 +20,8 @@ from pipelines.planning.disk import dataset_sizes, encoder_bytes, run_bytes, sou
 from pipelines.planning.hours import recorded_times
 from pipelines.planning.plan import Times, as_markdown, as_size, bytes_needed, plan
 from pipelines.pretrain import main as pretrain
-from pipelines.profile.load import checked, dataset_options, load_profile
+from pipelines.profile.derived import dataset_options
+from pipelines.profile.load import checked, load_profile
 from pipelines.profile.places import ROOT
 from pipelines.train import train_run
 from pipelines.workflow.jobs import Jobs

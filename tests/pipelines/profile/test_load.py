@@ -8,7 +8,8 @@ import yaml
 
 from emlc.engine.run import method_class, parse_options
 from emlc.records.errors import SuiteError
-from pipelines.profile.load import based, checked, load_profile, profile_of, start_of, title_of
+from pipelines.profile.derived import start_of, title_of
+from pipelines.profile.load import based, checked, load_profile, profile_of
 from pipelines.profile.model import Profile
 from pipelines.profile.places import DEFAULT_PROFILE, ROOT
 from tests.tiny import tiny_profile

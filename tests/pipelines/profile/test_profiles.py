@@ -18,7 +18,8 @@ from emlc.engine.run import method_class, parse_options
 from emlc.judging.cells import Cell, read_published
 from emlc.models import build_model
 from pipelines.fetching.pointers import read_pointer
-from pipelines.profile.load import checked, dataset_options, load_profile, start_of, used
+from pipelines.profile.derived import dataset_options, start_of, used
+from pipelines.profile.load import checked, load_profile
 from pipelines.profile.mappings import read_yaml
 from pipelines.profile.model import said
 from pipelines.profile.places import ROOT

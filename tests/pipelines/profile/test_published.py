@@ -6,7 +6,8 @@ from emlc.engine.run import method_class, parse_options
 from emlc.judging.cells import read_published
 from emlc.judging.recipes import differences, read_recipes, recipe_of
 from emlc.models import MODELS
-from pipelines.profile.load import load_profile, start_of
+from pipelines.profile.derived import start_of
+from pipelines.profile.load import load_profile
 from pipelines.profile.places import ROOT
 from pipelines.workflow.runs import Run
 from pipelines.workflow.steps import Steps
