@@ -252,6 +252,7 @@ def serve(rank: int, end: Connection) -> None:
     while (job := end.recv()) is not None:
         store, count, patch, work, arguments = job
         dist.init_process_group("gloo", store=dist.FileStore(store, count), rank=rank, world_size=count)
+        dist.barrier()  # work that fails at once would leave while others are still connecting
         try:
             with float64(), patch() if patch else nullcontext():
                 result = work(*arguments)
