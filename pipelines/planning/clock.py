@@ -43,7 +43,7 @@ class Clock:
         What it is, and whether this machine has it.
     measured : sequence of Measured
     seeds_per_job : int
-        Runs that share a process.
+        Seeds that share a start-up. Cells that share it, too, are left out of account: a little too long, then.
     """
 
     device: str

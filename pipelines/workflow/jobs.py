@@ -144,7 +144,7 @@ class Jobs:
         for run in all_runs(self.profile):
             cell = self.cells.by_run[self.steps.run(run).id]
             reads.setdefault(cell.id, {}).update({order.id: order for order in self._run_reads(run)})
-            files[cell.id] = self._run_files(run)  # equal for all runs of a cell, which differ in their seeds alone
+            files[cell.id] = self._run_files(run)  # equal for all runs of a cell: one method, one data set
         return [Job(cell, tuple(reads[cell.id].values()), files[cell.id]) for cell in self.cells.all()]
 
     def _probes(self) -> list[Job]:
